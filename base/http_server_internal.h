@@ -1,0 +1,136 @@
+/*
+ * What the files of the HTTP server share: internal to base/http_server.c, http_exchange.c and http_linger.c.
+ *
+ * Design: a connection goes through phases; each request on it is an exchange. The phase says which deadline holds.
+ *
+ *      WAITING ──request line──▶ HEAD ──head──▶ BODY ──complete──▶ ANSWERING ──sent──▶ WAITING …
+ *         └──────────────────────┴──────────────┴─────────────────────┴───▶ CLOSED
+ *
+ * Invariants: only http_connection_set_phase() changes a phase, and it keeps the deadline lists; a connection has an
+ * exchange from its first access callback until on_close.
+ */
+#ifndef NODAG_BASE_HTTP_SERVER_INTERNAL_H
+#define NODAG_BASE_HTTP_SERVER_INTERNAL_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/http_server.h"
+#include "base/loop.h"
+
+/* The phases of a connection: name and what holds in it. */
+#define HTTP_PHASES(X)                                                                             \
+    X(WAITING)   /* no complete request line yet: a fresh or kept connection */                    \
+    X(HEAD)      /* the request line is there, headers are coming or being judged */               \
+    X(BODY)      /* the head was judged, the body is coming */                                     \
+    X(ANSWERING) /* the request is complete or refused: waiting for the answer, or sending it */   \
+    X(CLOSED)    /* the library has let go of it */
+
+/* See HTTP_PHASES. */
+enum http_phase {
+#define HTTP_PHASE_ENUM(name) HTTP_PHASE_##name, /* see HTTP_PHASES */
+    HTTP_PHASES(HTTP_PHASE_ENUM)
+#undef HTTP_PHASE_ENUM
+};
+
+/* Connections in phases with the same time limit, in the order in which it runs out. */
+struct http_deadlines {
+    struct http_connection *first; /* the next to expire; NULL: none */
+    struct http_connection *last;  /* the last to expire */
+    int64_t limit_ms;              /* the time limit of them all; 0: none */
+};
+
+/* One connection. */
+struct http_connection {
+    unsigned magic;                    /* HTTP_CONNECTION_MAGIC */
+    struct http_server *server;        /* borrowed */
+    struct MHD_Connection *mhd;        /* borrowed */
+    enum http_phase phase;             /* see http_connection_set_phase */
+    bool cut;                          /* we ended it: nothing more is read or answered */
+    bool linger;                       /* drain it after the close, so that the client can read the answer */
+    struct http_exchange *exchange;    /* the present request; NULL: none */
+    struct http_deadlines *deadlines;  /* the list that it is in; NULL: none, it has expired or is closed */
+    int64_t due_ms;                    /* when it expires, where the list has a limit */
+    struct http_connection *previous;  /* in that list */
+    struct http_connection *next;      /* in that list */
+};
+
+/* One request. */
+struct http_exchange {
+    struct http_connection *connection; /* borrowed */
+    const char *method;                 /* borrowed from the library */
+    const char *path;                   /* borrowed from the library */
+    void *request;                      /* the handler's */
+    bool announced;                     /* on_head was called: on_close must follow */
+    bool answered;                      /* http_answer was called */
+    bool must_close;                    /* the framing cannot be trusted, or a limit was passed: no more requests here */
+    bool chunked;                       /* body of unknown length */
+    bool suspended;                     /* the library waits for http_answer */
+    int64_t content_length_bytes;       /* declared, or -1 */
+    size_t received_bytes;              /* of the body so far */
+    size_t counted_bytes;               /* of them, in the server's sum of bodies in flight */
+    int status;                         /* of the answer */
+    struct MHD_Response *response;      /* owned; NULL until answered, and where the answer was sent raw */
+};
+
+/* A server. */
+struct http_server {
+    struct loop *loop;                      /* borrowed */
+    struct http_server_settings settings;   /* with the defaults filled in; address is not kept */
+    struct http_handler handler;
+    void *argument;                         /* the handler's */
+    struct MHD_Daemon *mhd;                 /* owned */
+    uint16_t port;
+    bool running;                           /* within MHD_run: callbacks must not run it again */
+    bool run_deferred;                      /* a run is on the loop's list */
+    bool quiesced;                          /* accepts no more */
+    bool stopping;                          /* within http_server_free */
+    struct loop_fd *watch;                  /* of the library's epoll descriptor; owned */
+    struct loop_timer *run_timer;           /* the library's timeouts; owned */
+    int64_t run_due_ms;                     /* when run_timer fires; valid while it is set */
+    struct loop_timer *deadline_timer;      /* our deadlines; owned */
+    int64_t deadline_due_ms;                /* when deadline_timer fires; valid while it is set */
+    struct http_deadlines waiting;          /* connections in WAITING */
+    struct http_deadlines requesting;       /* connections in HEAD and BODY */
+    struct http_deadlines answering;        /* connections in ANSWERING: the handler bounds its own time */
+    struct http_exchange *current;          /* whose callback runs; NULL: none */
+    size_t exchange_count;
+    size_t bodies_bytes;                    /* sum of counted_bytes */
+    struct http_linger *lingers;            /* connections being drained; list */
+    size_t linger_count;
+};
+
+/* What a connection starts with: it travels through the library's `void *`. */
+#define HTTP_CONNECTION_MAGIC 0x477cc001u
+
+/* Moves a connection to its next phase and into the deadline list of that phase. Loop thread. */
+void http_connection_set_phase(struct http_connection *connection, enum http_phase phase);
+
+/* Makes the library look at its connections soon. Loop thread. */
+void http_server_run_soon(struct http_server *server);
+
+/* The library's access callback (MHD_AccessHandlerCallback): head, pieces of the body, end. */
+enum MHD_Result http_exchange_on_access(void *server, struct MHD_Connection *mhd, const char *url,
+                                        const char *method, const char *version,
+                                        const char *upload_data, size_t *upload_data_bytes,
+                                        void **exchange_pointer);
+
+/* Ends an exchange: on_close if it was announced, then frees it. Loop thread. */
+void http_exchange_close(struct http_exchange *exchange);
+
+/* Sends a refusal past the library, which cannot answer in the midst of a body, and cuts the connection. Loop thread. */
+void http_connection_refuse(struct http_connection *connection, int status, const char *text);
+
+/*
+ * Keeps the descriptor's connection open after the library closes its own copy, and reads and drops what the client still
+ * sends, for a bounded time and size: closing with unread bytes would make the kernel reset the connection, and the answer could
+ * be lost (RFC 9112 §9.6). Does nothing if too many are being drained. `fd` is borrowed. Loop thread.
+ */
+void http_linger_start(struct http_server *server, int fd);
+
+/* Closes all connections that are being drained. Loop thread. */
+void http_linger_stop_all(struct http_server *server);
+
+#endif

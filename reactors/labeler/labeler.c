@@ -1,0 +1,326 @@
+/*
+ * The labeler's centre: which events matter, jobs and how they end, start and readiness. See labeler.h and labeler_private.h.
+ */
+#include "reactors/labeler/labeler.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "reactors/labeler/labeler_private.h"
+
+/* How long to wait before the forge is asked again who nodag is, in milliseconds. */
+#define LABELER_IDENTITY_AGAIN_MS 2000
+
+/* Event types that a person's issue can come by. */
+static const char *const labeler_types[] = {"com.github.issue.opened", "com.github.issue.edited", "com.github.issue.reopened"};
+
+/* --- jobs --- */
+
+void job_set_step(struct labeler_job *job, enum job_step step)
+{
+    assert(step > job->step || (step == JOB_REMOVE && job->step == JOB_REMOVE));
+    job->step = step;
+}
+
+static void job_free(struct labeler_job *job)
+{
+    struct labeler *labeler = job->labeler;
+    if (job->call != NULL)
+        forge_cancel(labeler->ground.forge, job->call);
+    if (job->waiter != NULL)
+        repositories_cancel(labeler->repositories, job->waiter);
+    plan_free(job->plan);
+    observe_release(job);
+    job->magic = 0;
+    mem_free(job);
+}
+
+void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t after_ms, const char *reason)
+{
+    struct kernel_work *work = job->work;
+    struct kernel_outcome outcome = {.kind = kind, .after_ms = after_ms, .reason = reason};
+    if (kind == KERNEL_STALLED)
+        LOG_WARNING("an issue waits for a person", LOG_TEXT("key", kernel_work_key(work)),
+                    LOG_TEXT("repository", kernel_work_note(work)), LOG_TEXT("reason", reason));
+    else if (kind == KERNEL_RETRY || kind == KERNEL_AFTER)
+        LOG_INFO("an issue is tried again later", LOG_TEXT("key", kernel_work_key(work)),
+                 LOG_TEXT("repository", kernel_work_note(work)), LOG_TEXT("reason", reason));
+    kernel_finish(work, &outcome); /* copies the reason, which may be the job's */
+    job_free(job);
+}
+
+void job_fail(struct labeler_job *job, const struct forge_result *result, const char *doing)
+{
+    CLEANUP(mem_free) char *reason = mem_format("%s: %s", doing, result->error->text);
+    if (result->code == ERR_RATE_LIMITED)
+        job_finish(job, KERNEL_AFTER, result->retry_after_ms, reason);
+    else if (err_is_retriable(result->code) || result->effect_unsure)
+        job_finish(job, KERNEL_RETRY, 0, reason);
+    else
+        job_finish(job, KERNEL_STALLED, 0, reason);
+}
+
+/* --- what the kernel asks --- */
+
+static bool labeler_is_type(struct text type)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(labeler_types); i++)
+        if (text_equals(type, labeler_types[i]))
+            return true;
+    return false;
+}
+
+static bool labeler_copy_name(struct text text, char ret_name[FORGE_REPOSITORY_BYTES])
+{
+    if (text.data == NULL || text.bytes == 0 || text.bytes >= FORGE_REPOSITORY_BYTES ||
+        memchr(text.data, '/', text.bytes) == NULL || memchr(text.data, '\0', text.bytes) != NULL)
+        return false;
+    memcpy(ret_name, text.data, text.bytes);
+    ret_name[text.bytes] = '\0';
+    return true;
+}
+
+/* A push or a change of labels: what is known of the repository may be out of date. */
+static void labeler_notice(struct labeler *labeler, const struct event *event)
+{
+    char name[FORGE_REPOSITORY_BYTES];
+    if ((text_equals(event->github_event, "push") || text_equals(event->github_event, "label")) &&
+        labeler_copy_name(event->repository, name))
+        repositories_touch(labeler->repositories, name);
+}
+
+static bool labeler_route(void *self, const struct bus_record *record, const struct event *event, struct kernel_route *ret_route)
+{
+    struct labeler *labeler = self;
+    char name[FORGE_REPOSITORY_BYTES];
+    int64_t repository_id = 0;
+    int64_t number = 0;
+    if (!labeler_is_type(event->type)) {
+        labeler_notice(labeler, event);
+        return false;
+    }
+    if (text_equals(event->sender_type, "Bot") || text_equals(event->sender, labeler->login) ||
+        !labeler_copy_name(event->repository, name) ||
+        subject_key_parse_issue(record->key, record->key_bytes, &repository_id, &number) != 0)
+        return false;
+    const struct document *document = NULL;
+    int code = document_find(labeler->documents, name, &document, NULL);
+    if (code == ERR_NOT_FOUND || (code == 0 && event->has_time && event->time_ms < document->since_ms))
+        return false;
+    subject_key_issue(repository_id, number, ret_route->key);
+    (void)snprintf(ret_route->note, sizeof(ret_route->note), "%s", name);
+    return true;
+}
+
+static void labeler_reconcile(void *self, struct kernel_work *work)
+{
+    struct labeler_job *job = MEM_NEW(struct labeler_job);
+    job->magic = JOB_MAGIC;
+    job->labeler = self;
+    job->work = work;
+    const char *key = kernel_work_key(work);
+    int code = subject_key_parse_issue(key, strlen(key), &job->repository_id, &job->number);
+    kernel_work_set_state(work, job);
+    if (code != 0 || kernel_work_note(work)[0] == '\0') {
+        job_finish(job, KERNEL_STALLED, 0, "the pending record does not say which repository it is about");
+        return;
+    }
+    observe_begin(job);
+}
+
+static void labeler_abandon(void *self, struct kernel_work *work)
+{
+    (void)self;
+    job_free(CAST_CHECKED(struct labeler_job, kernel_work_state(work), JOB_MAGIC));
+}
+
+static bool labeler_sweep_next(void *self, struct kernel_route *ret_route)
+{
+    struct labeler *labeler = self;
+    const struct history_entry *entry = NULL;
+    if (!history_next(labeler->history, ret_route->key, &entry))
+        return false;
+    (void)snprintf(ret_route->note, sizeof(ret_route->note), "%s", entry->repository);
+    ret_route->partition = entry->partition;
+    return true;
+}
+
+static void labeler_apply_prediction(void *self, const struct bus_record *record)
+{
+    struct labeler *labeler = self;
+    history_apply(labeler->history, record);
+}
+
+static void labeler_forget_predictions(void *self, int32_t partition)
+{
+    struct labeler *labeler = self;
+    history_forget(labeler->history, partition);
+}
+
+static const struct kernel_reactor labeler_reactor = {
+    .name = "labeler",
+    .home = TOPIC_GITHUB_EVENTS,
+    .route = labeler_route,
+    .reconcile = labeler_reconcile,
+    .abandon = labeler_abandon,
+    .sweep_next = labeler_sweep_next,
+    .tables = {{
+        .topic = TOPIC_PREDICTIONS,
+        .scope = KERNEL_TABLE_OWNED,
+        .apply = labeler_apply_prediction,
+        .forget = labeler_forget_predictions,
+    }},
+    .table_count = 1,
+};
+
+/* --- start --- */
+
+static void labeler_tell_ready(void *argument)
+{
+    struct labeler *labeler = argument;
+    if (labeler->ready_changed != NULL)
+        labeler->ready_changed(labeler->ready_argument);
+}
+
+static bool labeler_look_all(void *argument, const char *key, const char *note)
+{
+    (void)argument;
+    (void)key;
+    (void)note;
+    return true;
+}
+
+static bool labeler_look_repository(void *argument, const char *key, const char *note)
+{
+    (void)key;
+    return strcasecmp(argument, note) == 0;
+}
+
+static void labeler_on_mended(void *argument, const char *name)
+{
+    struct labeler *labeler = argument;
+    char copy[FORGE_REPOSITORY_BYTES];
+    (void)snprintf(copy, sizeof(copy), "%s", name);
+    if (labeler->kernel != NULL)
+        kernel_wake_stalled(labeler->kernel, labeler_look_repository, copy);
+}
+
+static void labeler_ask_identity(void *argument);
+
+static void labeler_on_identity(void *argument, const struct forge_result *result, const char *text)
+{
+    struct labeler *labeler = argument;
+    labeler->identity_call = NULL;
+    struct error error = {0};
+    if (result->code == 0) {
+        labeler->login = mem_copy_text(text);
+        int code = kernel_new(labeler->ground.loop, labeler->ground.bus, labeler->ground.metrics, labeler->ground.kernel,
+                              &labeler_reactor, labeler, &labeler->kernel, &error);
+        if (code == 0) {
+            kernel_on_ready(labeler->kernel, labeler_tell_ready, labeler);
+            LOG_INFO("acting on the forge", LOG_TEXT("login", labeler->login));
+            labeler_tell_ready(labeler);
+            return;
+        }
+        mem_free(labeler->login);
+        labeler->login = NULL;
+    }
+    int64_t wait_ms = LABELER_IDENTITY_AGAIN_MS;
+    if (result->code == ERR_RATE_LIMITED)
+        wait_ms = result->retry_after_ms;
+    LOG_WARNING("not started yet: asking the forge who nodag is, or joining the topic, failed; it is tried again",
+                LOG_TEXT("reason", result->code != 0 ? result->error->text : error.text), LOG_INT("again_in_ms", wait_ms));
+    loop_timer_set(labeler->identity_timer, wait_ms);
+}
+
+static void labeler_ask_identity(void *argument)
+{
+    struct labeler *labeler = argument;
+    labeler->identity_call = forge_get_identity(labeler->ground.forge, labeler_on_identity, labeler);
+}
+
+int labeler_new(const struct labeler_ground *ground, struct document_set *documents, struct models *models,
+                struct labeler **ret_labeler, struct error *error)
+{
+    (void)error;
+    static const char *const by_verdict[] = {"verdict", NULL};
+    static const char *const by_kind[] = {"kind", NULL};
+    struct labeler *labeler = MEM_NEW(struct labeler);
+    labeler->ground = *ground;
+    labeler->documents = documents;
+    labeler->models = models;
+    labeler->history = history_new();
+    labeler->repositories = repositories_new(ground->loop, ground->forge, ground->metrics);
+    repositories_on_mended(labeler->repositories, labeler_on_mended, labeler);
+    if (ground->metrics != NULL) {
+        labeler->verdicts = metrics_declare(ground->metrics, METRICS_COUNTER, "nodag_labeler_verdicts_total",
+                                            "Labels considered, by verdict.", by_verdict);
+        labeler->writes = metrics_declare(ground->metrics, METRICS_COUNTER, "nodag_labeler_writes_total",
+                                          "Writes on the forge, by kind.", by_kind);
+    }
+    labeler->identity_timer = loop_timer_new(ground->loop, labeler_ask_identity, labeler);
+    labeler_ask_identity(labeler);
+    *ret_labeler = labeler;
+    return 0;
+}
+
+void labeler_set_documents(struct labeler *labeler, struct document_set *documents)
+{
+    document_set_free(labeler->documents);
+    labeler->documents = documents;
+    labeler_models_changed(labeler);
+}
+
+struct models *labeler_models(struct labeler *labeler)
+{
+    return labeler->models;
+}
+
+void labeler_models_changed(struct labeler *labeler)
+{
+    if (labeler->kernel != NULL)
+        kernel_wake_stalled(labeler->kernel, labeler_look_all, NULL);
+}
+
+void labeler_on_ready(struct labeler *labeler, loop_fn changed, void *argument)
+{
+    labeler->ready_changed = changed;
+    labeler->ready_argument = argument;
+}
+
+const char *labeler_unready_reason(const struct labeler *labeler)
+{
+    if (labeler->kernel == NULL)
+        return "the forge has not said yet under which login nodag acts";
+    return kernel_is_ready(labeler->kernel) ? NULL : "no partition yet, or its tables are still being read";
+}
+
+void labeler_drain(struct labeler *labeler, void (*drained)(void *argument), void *argument)
+{
+    if (labeler->kernel != NULL) {
+        kernel_drain(labeler->kernel, drained, argument);
+        return;
+    }
+    loop_timer_clear(labeler->identity_timer);
+    loop_defer(labeler->ground.loop, drained, argument);
+}
+
+void labeler_free(struct labeler *labeler)
+{
+    if (labeler == NULL)
+        return;
+    kernel_free(labeler->kernel);
+    if (labeler->identity_call != NULL)
+        forge_cancel(labeler->ground.forge, labeler->identity_call);
+    loop_timer_free(labeler->identity_timer);
+    repositories_free(labeler->repositories);
+    history_free(labeler->history);
+    models_free(labeler->models);
+    document_set_free(labeler->documents);
+    mem_free(labeler->login);
+    mem_free(labeler);
+}

@@ -1,0 +1,123 @@
+"""The stages of tests/run, in their order: one table and one small function each.
+
+A stage gets the Context and its deadline, and returns a Result. It raises Failure when it cannot go on. A program of
+the tree that tests run through (sim, contract) prints `N passed, N failed, N skipped` as its last line, and a line
+`skipped: REASON` for each skip; exit status 77 means that the whole of it was skipped.
+
+Tests find what they run by the environment: NODAG_BIN (the executables), NODAG_BUILD (the build folder), NODAG_CACHE.
+"""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from context import LOGS, Context, Done, Failure
+from results import Result, last_lines, read_junit, read_totals, skip_line
+
+EXIT_SKIPPED = 77  # as in automake's and ctest's convention
+UNIT_TEST_S = 120  # one executable; with sanitizers they take a second or two
+ALSO_BUILT = ("clang", "release")  # gcc with sanitizers was built for the unit tests already
+SIM_NAMES = ("nodag-sim", "sim")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the table. `folder` must exist, or the stage is skipped."""
+    name: str
+    what: str
+    timeout_s: int
+    run: Callable[[Context, int], Result]
+    folder: str = ""
+
+
+def run_check(context: Context, timeout_s: int) -> Result:
+    done = context.run("check", [sys.executable, "tests/check/run"], timeout_s)
+    result = read_totals("tests/check/run", done.output)
+    if result.failed:
+        result.failures = [(f"check {name}", text) for name, text in failed_checks(done.output)]
+    return result.settle(done.status, done.output)
+
+
+def failed_checks(output: str) -> list[tuple[str, str]]:
+    """Each `FAIL  NAME …` with the indented lines below it."""
+    found = re.findall(r"^FAIL +(\S+) +(.*\n(?: {4,}.*\n)*)", output, re.MULTILINE)
+    return [(name, last_lines(text)) for name, text in found]
+
+
+def run_unit(context: Context, timeout_s: int) -> Result:
+    folder = context.build(timeout_s)
+    report = LOGS / "unit.xml"
+    report.unlink(missing_ok=True)
+    done = context.run("unit", ["ctest", "--test-dir", folder, "-j", context.jobs, "--no-tests=error", "--timeout",
+                                UNIT_TEST_S, "--output-junit", report, "--output-on-failure", "-LE", "sim",
+                                "--test-output-size-passed", 1 << 20, "--test-output-size-failed", 1 << 20], timeout_s)
+    return read_junit(report).settle(done.status, done.output)
+
+
+def run_sandbox(context: Context, timeout_s: int) -> Result:
+    done, report = context.pytest("sandbox", "tests/sandbox", timeout_s)
+    return read_junit(report).settle(done.status, done.output)
+
+
+def run_sim(context: Context, timeout_s: int) -> Result:
+    folder = context.build(timeout_s)
+    found = [path for name in SIM_NAMES for path in folder.rglob(name) if path.is_file() and os.access(path, os.X_OK)]
+    if not found:
+        raise Failure(f"no executable named {' or '.join(SIM_NAMES)} below {folder}", "tests/sim/CMakeLists.txt makes it")
+    done = context.run("sim", [found[0], "--seeds", context.seeds], timeout_s)
+    return read_own("simulation", done)
+
+
+def run_integration(context: Context, timeout_s: int) -> Result:
+    done, report = context.pytest("integration", "tests/integration", timeout_s, context.daemons(timeout_s))
+    return read_junit(report).settle(done.status, done.output)
+
+
+def run_contract(context: Context, timeout_s: int) -> Result:
+    if not shutil.which("npm"):
+        return Result.skip("npm is not installed (deploy/local/install --for test)")
+    done = context.run("contract", [sys.executable, "tests/contract/run.py"], timeout_s, context.daemons(timeout_s))
+    return read_own("contract", done)
+
+
+def run_build(context: Context, timeout_s: int) -> Result:
+    result = Result()
+    for preset in ALSO_BUILT:
+        try:
+            context.build(timeout_s, preset)
+            result.passed += 1
+        except Failure as failure:
+            result.add(Result.fail(failure.what, failure.output))
+    return result
+
+
+def read_own(name: str, done: Done) -> Result:
+    """The result of one of our own programs."""
+    if done.status == EXIT_SKIPPED:
+        return Result.skip(skip_line(done.output) or last_lines(done.output, 1) or "it gave no reason")
+    return read_totals(name, done.output).settle(done.status, done.output)
+
+
+STAGES = [
+    Stage("check", "policy as programs: layers, doc comments, lengths, banned calls, layout (tests/check)", 180,
+          run_check, "tests/check"),
+    Stage("unit", "unit tests of every room under address and undefined-behaviour sanitizers", 900, run_unit,
+          "tests/unit"),
+    Stage("sandbox", "the sandbox forge by itself", 180, run_sandbox, "tests/sandbox"),
+    Stage("sim", "kernel and reactors in one process over an in-memory world, from seeds", 300, run_sim, "tests/sim"),
+    Stage("integration", "the real daemons on a real Apache Kafka and the sandbox forge", 900, run_integration,
+          "tests/integration"),
+    Stage("contract", "what nodag sends and the sandbox answers, held against GitHub's OpenAPI description", 300,
+          run_contract, "tests/contract"),
+    Stage("build", "clang with -Werror, and the release build", 900, run_build),
+]
+
+
+def has_tests(root: Path, folder: str) -> bool:
+    """Whether the folder holds anything that could be run; `requirements.txt` alone is nothing."""
+    return not folder or any(path.suffix in (".py", ".c", "") and path.is_file() for path in (root / folder).rglob("*"))
