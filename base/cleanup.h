@@ -1,10 +1,11 @@
 /*
- * Ownership helpers: cleanup on scope exit, handing over, and magic numbers for what passes through `void *`.
+ * Ownership helpers: cleanup on scope exit, handing over, and magic numbers for what passes through
+ * `void *`.
  *
- * Design: an owned local is declared `CLEANUP(thing_free) struct thing *thing = NULL;` and is freed whenever the
- * scope is left; `TAKE(thing)` hands it over and leaves NULL. DEFINE_CLEANUP makes the pointer-to-pointer
- * function that the compiler's cleanup attribute needs. A struct that travels through a `void *` starts with
- * `unsigned magic`, and the receiver checks it with CAST_CHECKED.
+ * Design: an owned local is declared `CLEANUP(thing_free) struct thing *thing = NULL;` and is freed
+ * whenever the scope is left; `TAKE(thing)` hands it over and leaves NULL. DEFINE_CLEANUP makes the
+ * pointer-to-pointer function that the compiler's cleanup attribute needs. A struct that travels
+ * through a `void *` starts with `unsigned magic`, and the receiver checks it with CAST_CHECKED.
  *
  * Invariant: every `_free()` accepts NULL, so a cleanup never asks.
  */
@@ -33,7 +34,8 @@
         take_value_;                                                                               \
     })
 
-/* Converts `void *pointer` to `type *` and asserts that it is one: alive, and with the type's magic. */
+/* Converts `void *pointer` to `type *` and asserts that it is one: alive, and with the type's
+ * magic. */
 #define CAST_CHECKED(type, pointer, expected_magic)                                                \
     __extension__({                                                                                \
         type *cast_value_ = (pointer);                                                             \

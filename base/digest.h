@@ -1,8 +1,8 @@
 /*
  * SHA-256, HMAC-SHA-256 and their texts, over OpenSSL's libcrypto.
  *
- * Design: streaming contexts, because bodies are digested as they arrive. Comparison of secrets is in constant
- * time. Sources: FIPS 180-4, RFC 2104; OpenSSL's EVP_DigestInit(3) and EVP_MAC(3).
+ * Design: streaming contexts, because bodies are digested as they arrive. Comparison of secrets is
+ * in constant time. Sources: FIPS 180-4, RFC 2104; OpenSSL's EVP_DigestInit(3) and EVP_MAC(3).
  *
  * Invariant: key material is wiped (OPENSSL_cleanse) before its memory is freed.
  */
@@ -25,7 +25,8 @@
 /* A running HMAC-SHA-256. */
 struct hmac;
 
-/* A prepared key: the HMAC state after the key was absorbed, so that a start costs no key schedule. */
+/* A prepared key: the HMAC state after the key was absorbed, so that a start costs no key schedule.
+ */
 struct hmac_key;
 
 /* Writes SHA-256 of the bytes to `ret_digest`. Any thread. */
@@ -51,7 +52,8 @@ DEFINE_CLEANUP(struct digest *, digest_free)
 void digest_to_text(const uint8_t digest[DIGEST_BYTES], char ret_text[DIGEST_TEXT_BYTES]);
 
 /* Reads 64 hexadecimal characters (either case). ERR_INPUT otherwise. Any thread. */
-int digest_from_text(const char *text, size_t text_bytes, uint8_t ret_digest[DIGEST_BYTES]) MUST_CHECK;
+int digest_from_text(const char *text, size_t text_bytes,
+                     uint8_t ret_digest[DIGEST_BYTES]) MUST_CHECK;
 
 /* Compares in a time that depends on `byte_count` alone. Any thread. */
 bool digest_equal(const void *left, const void *right, size_t byte_count);

@@ -1,6 +1,6 @@
 /*
- * Error codes and texts: see error.h. The functions walk ERR_TABLE by its X-macro, so a code that is added
- * there is known everywhere.
+ * Error codes and texts: see error.h. The functions walk ERR_TABLE by its X-macro, so a code that
+ * is added there is known everywhere.
  */
 #include "base/error.h"
 
@@ -78,7 +78,8 @@ int error_prefix(struct error *error, int code, const char *format, ...)
     (void)vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
     size_t prefix_bytes = strlen(error->text);
-    (void)snprintf(error->text + prefix_bytes, sizeof(error->text) - prefix_bytes, ": %s", old_text);
+    (void)snprintf(error->text + prefix_bytes, sizeof(error->text) - prefix_bytes, ": %s",
+                   old_text);
     error->code = code;
     return code;
 }

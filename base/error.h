@@ -1,13 +1,14 @@
 /*
  * Error codes with a class, and an error text that is written once.
  *
- * Design: a function that can fail returns 0 or one of the negative codes below. The class of a code says what
- * a caller may do about it: try again later (retriable), give up until somebody changes something (terminal),
- * or report a defect in nodag itself (bug). Where a person has to act on the failure, the function also takes a
- * `struct error *` and writes there what failed, where, and what to do next.
+ * Design: a function that can fail returns 0 or one of the negative codes below. The class of a
+ * code says what a caller may do about it: try again later (retriable), give up until somebody
+ * changes something (terminal), or report a defect in nodag itself (bug). Where a person has to act
+ * on the failure, the function also takes a `struct error *` and writes there what failed, where,
+ * and what to do next.
  *
- * Invariants: the table ERR_TABLE is the only list of codes; outputs are touched on success only; libraries
- * never log, they return.
+ * Invariants: the table ERR_TABLE is the only list of codes; outputs are touched on success only;
+ * libraries never log, they return.
  */
 #ifndef NODAG_BASE_ERROR_H
 #define NODAG_BASE_ERROR_H
@@ -15,7 +16,8 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-/* Longest error text, in bytes with its terminating NUL: a few lines on a terminal. Longer texts are cut. */
+/* Longest error text, in bytes with its terminating NUL: a few lines on a terminal. Longer texts
+ * are cut. */
 #define ERROR_TEXT_BYTES 512
 
 /* Marks a function whose result must not be ignored. */
@@ -42,7 +44,8 @@ enum err_class {
     X(ERR_NOT_FOUND, -22, TERMINAL, "there is no such thing")                                      \
     X(ERR_DENIED, -23, TERMINAL, "not permitted")                                                  \
     X(ERR_UNSUPPORTED, -24, TERMINAL, "not supported here")                                        \
-    X(ERR_CORRUPT, -25, TERMINAL, "damaged: a checksum or an invariant of the format does not hold") \
+    X(ERR_CORRUPT, -25, TERMINAL,                                                                  \
+      "damaged: a checksum or an invariant of the format does not hold")                           \
     X(ERR_USAGE, -26, TERMINAL, "the command line is not valid")                                   \
     X(ERR_BUG, -40, BUG, "a rule of nodag itself was broken")
 
@@ -59,7 +62,8 @@ struct error {
     char text[ERROR_TEXT_BYTES]; /* NUL-terminated; empty when code is 0 */
 };
 
-/* Returns the class of a negative code; a code that the table does not have is a bug. Any thread. */
+/* Returns the class of a negative code; a code that the table does not have is a bug. Any thread.
+ */
 enum err_class err_class(int code);
 
 /* Returns true if trying again later can help. Any thread. */
@@ -72,15 +76,16 @@ const char *err_name(int code);
 const char *err_text(int code);
 
 /*
- * Writes code and text (printf format) into `error` and returns code, so that `return error_set(…)` reads well.
- * `error` may be NULL: then only the code is passed on. Any thread.
+ * Writes code and text (printf format) into `error` and returns code, so that `return error_set(…)`
+ * reads well. `error` may be NULL: then only the code is passed on. Any thread.
  */
 int error_set(struct error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * Puts "context: " (printf format) before the text that `error` already has; the code stays. For the one layer
- * that knows the file or the key. `error` may be NULL. Returns the code given. Any thread.
+ * Puts "context: " (printf format) before the text that `error` already has; the code stays. For
+ * the one layer that knows the file or the key. `error` may be NULL. Returns the code given. Any
+ * thread.
  */
 int error_prefix(struct error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -33,11 +33,11 @@
 
 /* What identifies the content of a path without reading it. */
 struct file_state {
-    bool exists;       /* stat() worked */
-    dev_t device;      /* these five are 0 unless it exists */
-    ino_t inode;       /* changes with every rename over it */
-    off_t size_bytes;  /* … */
-    int64_t seconds;   /* modification time */
+    bool exists;         /* stat() worked */
+    dev_t device;        /* these five are 0 unless it exists */
+    ino_t inode;         /* changes with every rename over it */
+    off_t size_bytes;    /* … */
+    int64_t seconds;     /* modification time */
     int64_t nanoseconds; /* of it */
 };
 
@@ -128,8 +128,7 @@ int file_read_secret(const char *path, struct buffer *buffer, struct error *erro
     size_t size_bytes = buffer->size_bytes;
     if (size_bytes > 0 && buffer->data[size_bytes - 1] == '\n')
         size_bytes--;
-    if (size_bytes < buffer->size_bytes && size_bytes > 0 &&
-        buffer->data[size_bytes - 1] == '\r')
+    if (size_bytes < buffer->size_bytes && size_bytes > 0 && buffer->data[size_bytes - 1] == '\r')
         size_bytes--;
     if (size_bytes == 0) {
         buffer_clear(buffer);

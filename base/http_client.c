@@ -24,6 +24,7 @@
 #include <strings.h>
 
 #include "base/buffer.h"
+#include "base/http_url.h"
 #include "base/memory.h"
 
 /* Longest time to connect, so that a dead address leaves time for another try within the total. */
@@ -44,28 +45,28 @@ static const int redirect_statuses[] = {301, 302, 303, 307, 308};
 /* The first member is the interface, so that a pointer to it is a pointer to us. */
 struct curl_client {
     struct http_client interface;
-    struct loop *loop;         /* borrowed */
-    CURLM *multi;              /* owned */
-    struct loop_timer *timer;  /* owned */
-    char *user_agent;          /* owned */
-    char *ca_file;             /* owned, or NULL */
-    struct http_call *calls;   /* list of what is under way */
-    bool finishing;            /* done callbacks are running */
+    struct loop *loop;        /* borrowed */
+    CURLM *multi;             /* owned */
+    struct loop_timer *timer; /* owned */
+    char *user_agent;         /* owned */
+    char *ca_file;            /* owned, or NULL */
+    struct http_call *calls;  /* list of what is under way */
+    bool finishing;           /* done callbacks are running */
 };
 
 struct http_call {
-    struct curl_client *client;     /* borrowed */
-    CURL *easy;                     /* owned */
-    struct curl_slist *headers;     /* owned */
-    char *body;                     /* owned copy of the request's body */
-    bool is_get;                    /* redirects may be followed */
+    struct curl_client *client; /* borrowed */
+    CURL *easy;                 /* owned */
+    struct curl_slist *headers; /* owned */
+    char *body;                 /* owned copy of the request's body */
+    bool is_get;                /* redirects may be followed */
     int redirects_left;
-    int64_t due_ms;                 /* when the total time is over */
-    struct buffer answer;           /* the answer's body */
-    size_t header_bytes;            /* of the answer's headers so far */
-    bool too_large;                 /* a limit of the answer was passed */
+    int64_t due_ms;       /* when the total time is over */
+    struct buffer answer; /* the answer's body */
+    size_t header_bytes;  /* of the answer's headers so far */
+    bool too_large;       /* a limit of the answer was passed */
     char error_text[CURL_ERROR_SIZE];
-    char *label;                    /* method and URL without query and user, for error texts; owned */
+    char *label; /* method and URL without query and user, for error texts; owned */
     http_done_fn done;
     void *argument;
     struct http_call *previous;
@@ -112,19 +113,6 @@ static void call_free(struct http_call *call)
     free(call);
 }
 
-/* Writes what an error text may show of a request: neither query nor user information. */
-static char *make_label(const char *method, const char *url)
-{
-    const char *host = strstr(url, "://");
-    host = host != NULL ? host + 3 : url;
-    size_t authority_bytes = strcspn(host, "/?#");
-    const char *at = memrchr(host, '@', authority_bytes);
-    int scheme_bytes = (int)(host - url);
-    if (at != NULL)
-        host = at + 1;
-    return mem_format("%s %.*s%.*s", method, scheme_bytes, url, (int)strcspn(host, "?#"), host);
-}
-
 static size_t on_answer_bytes(char *bytes, size_t one, size_t byte_count, void *argument)
 {
     (void)one;
@@ -150,8 +138,8 @@ static size_t on_header_bytes(char *bytes, size_t one, size_t byte_count, void *
 static void call_add_header(struct http_call *call, const char *name, const char *value)
 {
     assert(strpbrk(name, "\r\n:") == NULL && strpbrk(value, "\r\n") == NULL);
-    CLEANUP(mem_free) char *line =
-        value[0] != '\0' ? mem_format("%s: %s", name, value) : mem_format("%s;", name);
+    CLEANUP(mem_free)
+    char *line = value[0] != '\0' ? mem_format("%s: %s", name, value) : mem_format("%s;", name);
     struct curl_slist *grown = curl_slist_append(call->headers, line);
     if (grown == NULL)
         check_easy(CURLE_OUT_OF_MEMORY);
@@ -205,8 +193,8 @@ static void call_set_policy(struct http_call *call)
     check_easy(curl_easy_setopt(easy, CURLOPT_WRITEDATA, call));
     check_easy(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header_bytes));
     check_easy(curl_easy_setopt(easy, CURLOPT_HEADERDATA, call));
-    check_easy(curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
-                                (curl_off_t)call->answer.limit_bytes));
+    check_easy(
+        curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->answer.limit_bytes));
     check_easy(curl_easy_setopt(easy, CURLOPT_USERAGENT, client->user_agent));
     if (client->ca_file != NULL)
         check_easy(curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file));
@@ -234,13 +222,13 @@ static struct http_call *client_send(struct http_client *interface,
     call->client = client;
     call->done = done;
     call->argument = argument;
-    call->label = make_label(request->method, request->url);
+    call->label = http_url_make_label(request->method, request->url);
     size_t body_max_bytes = request->body_max_bytes;
     call->answer = BUFFER_INIT(body_max_bytes > 0 ? body_max_bytes : HTTP_CLIENT_BODY_MAX_BYTES);
     call->redirects_left =
         request->redirects_max == 0 ? HTTP_CLIENT_REDIRECTS_MAX : request->redirects_max;
-    call->due_ms = loop_now_ms(client->loop)
-                   + (request->timeout_ms > 0 ? request->timeout_ms : HTTP_CLIENT_TIMEOUT_MS);
+    call->due_ms = loop_now_ms(client->loop) +
+                   (request->timeout_ms > 0 ? request->timeout_ms : HTTP_CLIENT_TIMEOUT_MS);
     call->easy = curl_easy_init();
     if (call->easy == NULL)
         check_easy(CURLE_OUT_OF_MEMORY);
@@ -290,34 +278,6 @@ static int classify(const struct http_call *call, CURLcode code)
     }
 }
 
-/* Reads one part of a URL; NULL if there is none. Freed by curl_free. */
-static char *url_part(CURLU *url, CURLUPart part)
-{
-    char *text = NULL;
-    return curl_url_get(url, part, &text, CURLU_DEFAULT_PORT) == CURLUE_OK ? text : NULL;
-}
-
-/* Returns true if two URLs share scheme, host and port. */
-static bool same_origin(const char *left_text, const char *right_text)
-{
-    static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
-    CURLU *left = curl_url();
-    CURLU *right = curl_url();
-    bool same = left != NULL && right != NULL
-                && curl_url_set(left, CURLUPART_URL, left_text, 0) == CURLUE_OK
-                && curl_url_set(right, CURLUPART_URL, right_text, 0) == CURLUE_OK;
-    for (size_t i = 0; i < ARRAY_COUNT(parts) && same; i++) {
-        char *left_part = url_part(left, parts[i]);
-        char *right_part = url_part(right, parts[i]);
-        same = left_part != NULL && right_part != NULL && strcasecmp(left_part, right_part) == 0;
-        curl_free(left_part);
-        curl_free(right_part);
-    }
-    curl_url_cleanup(left);
-    curl_url_cleanup(right);
-    return same;
-}
-
 /* Follows a redirect if it may be followed. The call is out of the multi handle, and back in it if this returns true. */
 static bool call_redirect(struct http_call *call, long status)
 {
@@ -330,7 +290,7 @@ static bool call_redirect(struct http_call *call, long status)
     const char *to = NULL;
     check_easy(curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &from));
     check_easy(curl_easy_getinfo(call->easy, CURLINFO_REDIRECT_URL, &to));
-    if (from == NULL || to == NULL || !same_origin(from, to))
+    if (from == NULL || to == NULL || !http_url_same_origin(from, to))
         return false;
     CLEANUP(mem_free) char *target = mem_copy_text(to);
     call->redirects_left--;
@@ -345,8 +305,7 @@ static void call_finish(struct http_call *call, CURLcode code)
     struct error error = {.code = 0};
     struct http_response response = {.status = 0};
     if (code != CURLE_OK) {
-        const char *why =
-            call->error_text[0] != '\0' ? call->error_text : curl_easy_strerror(code);
+        const char *why = call->error_text[0] != '\0' ? call->error_text : curl_easy_strerror(code);
         if (call->too_large)
             why = "the answer is over its size limit";
         error_set(&error, classify(call, code), "%s: %s", call->label, why);
@@ -482,27 +441,4 @@ void http_client_free_curl(struct http_client *interface)
     free(client->ca_file);
     free(client);
     curl_global_cleanup();
-}
-
-int http_append_encoded(struct buffer *buffer, const char *text)
-{
-    static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                     "0123456789-._~";
-    size_t old_bytes = buffer->size_bytes;
-    int code = 0;
-    while (*text != '\0' && code == 0) {
-        size_t plain_bytes = strspn(text, unreserved);
-        if (plain_bytes > 0) {
-            code = buffer_append(buffer, text, plain_bytes);
-            text += plain_bytes;
-        } else {
-            code = buffer_append_format(buffer, "%%%02X", (unsigned)(unsigned char)*text);
-            text++;
-        }
-    }
-    if (code != 0 && buffer->data != NULL) { /* nothing is appended on failure */
-        buffer->size_bytes = old_bytes;
-        buffer->data[old_bytes] = '\0';
-    }
-    return code;
 }

@@ -1,14 +1,15 @@
 /*
  * HTTP client on the loop: libcurl's multi interface behind one function.
  *
- * Design: `struct http_client` is a narrow interface (one function pointer), so that the simulation answers requests
- * from an in-memory world and the reactors do not know. The real one drives curl_multi_socket_action from the loop.
- * Every request has a total time limit, a limit on the answer's size, and a number of redirects; TLS is always
- * verified. Redirects are followed only to the same scheme, host and port (so that a token never leaves its host) and
- * only for GET. Source: libcurl's curl_multi_socket_action(3).
+ * Design: `struct http_client` is a narrow interface (one function pointer), so that the simulation
+ * answers requests from an in-memory world and the reactors do not know. The real one drives
+ * curl_multi_socket_action from the loop. Every request has a total time limit, a limit on the
+ * answer's size, and a number of redirects; TLS is always verified. Redirects are followed only to
+ * the same scheme, host and port (so that a token never leaves its host) and only for GET. Source:
+ * libcurl's curl_multi_socket_action(3).
  *
- * Invariants: the callback runs exactly once for each request that http_send accepted, never from within
- * http_send, unless the request was cancelled; after cancel it never runs.
+ * Invariants: the callback runs exactly once for each request that http_send accepted, never from
+ * within http_send, unless the request was cancelled; after cancel it never runs.
  */
 #ifndef NODAG_BASE_HTTP_CLIENT_H
 #define NODAG_BASE_HTTP_CLIENT_H
@@ -38,32 +39,32 @@ struct http_header {
 
 /* A request; everything is borrowed until http_send returns. */
 struct http_request {
-    const char *method; /* GET, POST, PATCH, PUT, DELETE */
-    const char *url;    /* absolute, http or https */
+    const char *method;                                   /* GET, POST, PATCH, PUT, DELETE */
+    const char *url;                                      /* absolute, http or https */
     struct http_header headers[HTTP_REQUEST_HEADERS_MAX]; /* first header_count are used */
-    size_t header_count;     /* 0..HTTP_REQUEST_HEADERS_MAX */
-    const char *body;        /* or NULL */
-    size_t body_bytes;       /* length of body */
-    int64_t timeout_ms;      /* total; 0: HTTP_CLIENT_TIMEOUT_MS */
-    size_t body_max_bytes;   /* of the answer; 0: HTTP_CLIENT_BODY_MAX_BYTES */
-    int redirects_max;       /* 0: HTTP_CLIENT_REDIRECTS_MAX; -1: follow none */
+    size_t header_count;                                  /* 0..HTTP_REQUEST_HEADERS_MAX */
+    const char *body;                                     /* or NULL */
+    size_t body_bytes;                                    /* length of body */
+    int64_t timeout_ms;                                   /* total; 0: HTTP_CLIENT_TIMEOUT_MS */
+    size_t body_max_bytes; /* of the answer; 0: HTTP_CLIENT_BODY_MAX_BYTES */
+    int redirects_max;     /* 0: HTTP_CLIENT_REDIRECTS_MAX; -1: follow none */
 };
 
 /* An answer; borrowed, valid during the callback. */
 struct http_response {
-    int status;              /* 100..599 */
-    const char *body;        /* NUL-terminated, never NULL */
-    size_t body_bytes;       /* length */
-    const char *final_url;   /* after redirects */
-    void *headers;           /* for http_response_header */
+    int status;            /* 100..599 */
+    const char *body;      /* NUL-terminated, never NULL */
+    size_t body_bytes;     /* length */
+    const char *final_url; /* after redirects */
+    void *headers;         /* for http_response_header */
     /* Returns the value of a header, by any case, or NULL; borrowed. */
     const char *(*get_header)(const struct http_response *response, const char *name);
 };
 
 /*
- * What came of a request. code 0: `response` is the answer, whatever its status. Else `response` is NULL and code is
- * ERR_TIMEOUT, ERR_UNAVAILABLE (no connection, name not found, TLS, connection cut), ERR_TOO_LARGE, ERR_INPUT (URL), with
- * a text in `error`. Loop thread.
+ * What came of a request. code 0: `response` is the answer, whatever its status. Else `response` is
+ * NULL and code is ERR_TIMEOUT, ERR_UNAVAILABLE (no connection, name not found, TLS, connection
+ * cut), ERR_TOO_LARGE, ERR_INPUT (URL), with a text in `error`. Loop thread.
  */
 typedef void (*http_done_fn)(void *argument, int code, const struct http_response *response,
                              const struct error *error);
@@ -82,21 +83,24 @@ struct http_client {
 
 /* Settings of the real client. */
 struct http_client_settings {
-    const char *user_agent;  /* copied; GitHub refuses requests without one */
-    const char *ca_file;     /* extra certificate authorities (PEM), or NULL for the system's; copied */
-    long connections_max;    /* to one host; 0: 8 */
+    const char *user_agent; /* copied; GitHub refuses requests without one */
+    const char *ca_file; /* extra certificate authorities (PEM), or NULL for the system's; copied */
+    long connections_max; /* to one host; 0: 8 */
 };
 
 /* Makes the real client on a real loop; owned. Loop thread. */
-struct http_client *http_client_new_curl(struct loop *loop, const struct http_client_settings *settings);
+struct http_client *http_client_new_curl(struct loop *loop,
+                                         const struct http_client_settings *settings);
 
 /* Cancels what is under way and frees the client; NULL allowed. Loop thread. */
 void http_client_free_curl(struct http_client *client);
 DEFINE_CLEANUP(struct http_client *, http_client_free_curl)
 
-/* Starts a request; `done(argument, …)` runs later, exactly once. Returns a borrowed handle for http_cancel. Loop thread. */
-static inline struct http_call *http_send(struct http_client *client, const struct http_request *request,
-                                          http_done_fn done, void *argument)
+/* Starts a request; `done(argument, …)` runs later, exactly once. Returns a borrowed handle for
+ * http_cancel. Loop thread. */
+static inline struct http_call *http_send(struct http_client *client,
+                                          const struct http_request *request, http_done_fn done,
+                                          void *argument)
 {
     return client->send(client, request, done, argument);
 }
@@ -108,12 +112,14 @@ static inline void http_cancel(struct http_client *client, struct http_call *cal
 }
 
 /* Returns a response header's value by any case, or NULL; borrowed, valid during the callback. */
-static inline const char *http_response_header(const struct http_response *response, const char *name)
+static inline const char *http_response_header(const struct http_response *response,
+                                               const char *name)
 {
     return response->get_header(response, name);
 }
 
-/* Appends `text` percent-encoded as one path segment or query value (RFC 3986 §2.3 unreserved stay). ERR_TOO_LARGE. */
+/* Appends `text` percent-encoded as one path segment or query value (RFC 3986 §2.3 unreserved
+ * stay). ERR_TOO_LARGE. */
 struct buffer;
 /* See above. Any thread. */
 int http_append_encoded(struct buffer *buffer, const char *text) MUST_CHECK;

@@ -4,6 +4,7 @@
  * The library has sent its answer and shut its side down; we hold a duplicate of the descriptor. The connection ends
  * when the client closes it, or at a limit of time or size, whichever is first.
  */
+
 #include "base/http_server_internal.h"
 
 #include <errno.h>

@@ -12,14 +12,9 @@
  */
 #include "base/http_server.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/http_server_internal.h"
@@ -38,17 +33,17 @@
 /* 25 MB at 1 MB/s. */
 #define HTTP_DEFAULT_REQUEST_TIMEOUT_MS 30000
 
-/*
- * Memory of a connection beyond the head: the library keeps its list of headers, cookies and arguments and the head of the
- * answer there. The body is read through what the head left free.
- */
-#define HTTP_POOL_EXTRA_BYTES 8192
+/* Most arguments in a query: nothing here takes more than a few. */
+#define HTTP_ARGUMENTS_MAX 32
 
 /* Runs of the library in one turn of the loop: a resumed request needs two, and a flood must not starve others. */
 #define HTTP_RUNS_PER_TURN 4
 
-/* Connections that wait in the kernel to be accepted. */
-#define HTTP_BACKLOG 1024
+/* Turns in a row in which the library wants to run again but nothing comes of it, before it is made to wait. */
+#define HTTP_IDLE_TURNS_MAX 8
+
+/* How long it then waits: costs next to nothing, and a stuck connection ends at its deadline. */
+#define HTTP_IDLE_TURN_DELAY_MS 10
 
 /* ---- phases and deadlines ---- */
 
@@ -127,6 +122,7 @@ void http_connection_set_phase(struct http_connection *connection, enum http_pha
     }
     connection->phase = phase;
     struct http_server *server = connection->server;
+    server->progress = true;
     if (phase == HTTP_PHASE_BODY)
         return; /* the deadline of the head goes on */
     deadlines_remove(connection);
@@ -175,18 +171,32 @@ static void server_plan_run(struct http_server *server, int64_t delay_ms)
     loop_timer_set(server->run_timer, delay_ms);
 }
 
+/*
+ * Returns how long the library may rest when it asks to run again at once. A connection whose buffer is full of what cannot
+ * be parsed, such as an endless chunk extension, makes it ask for ever (0.9.75): it must not take the processor.
+ */
+static int64_t server_rest_ms(struct http_server *server)
+{
+    server->idle_turns = server->progress ? 0 : server->idle_turns + 1;
+    return server->idle_turns > HTTP_IDLE_TURNS_MAX ? HTTP_IDLE_TURN_DELAY_MS : 0;
+}
+
 static void server_run(struct http_server *server)
 {
     assert(!server->running);
+    server->progress = false;
     MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
     bool has_timeout = true;
     for (int i = 0; i < HTTP_RUNS_PER_TURN && has_timeout && timeout_ms == 0; i++) {
         server->running = true;
+        server->run_count++;
         (void)MHD_run(server->mhd);
         server->running = false;
         has_timeout = MHD_get_timeout(server->mhd, &timeout_ms) == MHD_YES;
     }
-    if (has_timeout)
+    if (has_timeout && timeout_ms == 0)
+        server_plan_run(server, server_rest_ms(server));
+    else if (has_timeout)
         server_plan_run(server, (int64_t)timeout_ms);
 }
 
@@ -267,12 +277,23 @@ static void on_connection(void *server_pointer, struct MHD_Connection *mhd, void
         connection_end(server_pointer, mhd, socket_context);
 }
 
-/* The request line is there; the result becomes the request's pointer, which its first access callback sets. */
+/*
+ * The request line is there, its query not yet parsed; the result becomes the request's pointer, which the first access
+ * callback sets. A query whose arguments the library cannot keep would leave it stuck in the head (0.9.75).
+ */
 static void *on_request_line(void *server_pointer, const char *uri, struct MHD_Connection *mhd)
 {
-    (void)server_pointer;
-    (void)uri;
-    http_connection_set_phase(connection_of(mhd), HTTP_PHASE_HEAD);
+    const struct http_server *server = server_pointer;
+    struct http_connection *connection = connection_of(mhd);
+    http_connection_set_phase(connection, HTTP_PHASE_HEAD);
+    size_t arguments = 0;
+    const char *place = uri;
+    for (; *place != '\0'; place++)
+        arguments += *place == '?' || *place == '&';
+    size_t uri_bytes = (size_t)(place - uri);
+    if (arguments > HTTP_ARGUMENTS_MAX || uri_bytes > server->settings.header_max_bytes)
+        http_connection_refuse(connection, MHD_HTTP_URI_TOO_LONG,
+                               "the request line is too long or has too many arguments");
     return NULL;
 }
 
@@ -292,83 +313,6 @@ static void on_completed(void *server_pointer, struct MHD_Connection *mhd, void 
 }
 
 /* ---- making and freeing ---- */
-
-/* Reads a numeric address of either family. */
-static int parse_address(const char *text, uint16_t port, struct sockaddr_storage *ret_address,
-                         socklen_t *ret_bytes, struct error *error)
-{
-    struct sockaddr_storage storage = {.ss_family = AF_UNSPEC};
-    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&storage;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&storage;
-    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(port);
-        *ret_bytes = sizeof(*v4);
-    } else if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(port);
-        *ret_bytes = sizeof(*v6);
-    } else {
-        return error_set(error, ERR_INPUT,
-                         "cannot listen on \"%s\": give a numeric address, such as 127.0.0.1, "
-                         "0.0.0.0 or ::",
-                         text);
-    }
-    *ret_address = storage;
-    return 0;
-}
-
-/* Says why listening failed. */
-static int listen_error(struct error *error, const char *address, uint16_t port, int cause)
-{
-    int code = ERR_IO;
-    const char *hint = "";
-    if (cause == EADDRINUSE) {
-        code = ERR_UNAVAILABLE;
-        hint = "; stop what uses the port, or choose another (0: any free one)";
-    } else if (cause == EACCES || cause == EPERM) {
-        code = ERR_DENIED;
-        hint = "; choose a port from 1024 on";
-    } else if (cause == EADDRNOTAVAIL) {
-        code = ERR_INPUT;
-        hint = "; no interface of this machine has that address";
-    }
-    return error_set(error, code, "cannot listen on %s port %u: %s%s", address, (unsigned)port,
-                     strerror(cause), hint);
-}
-
-/* Opens the listening socket and finds out its port. */
-static int open_listener(const char *address, uint16_t port, int *ret_fd, uint16_t *ret_port,
-                         struct error *error)
-{
-    struct sockaddr_storage name;
-    socklen_t name_bytes = 0;
-    int code = parse_address(address, port, &name, &name_bytes, error);
-    if (code != 0)
-        return code;
-    struct sockaddr *name_pointer = (struct sockaddr *)(void *)&name;
-    int fd = socket(name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return listen_error(error, address, port, errno);
-    const int on = 1;
-    int failed = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (failed == 0)
-        failed = bind(fd, name_pointer, name_bytes);
-    if (failed == 0)
-        failed = listen(fd, HTTP_BACKLOG);
-    if (failed == 0)
-        failed = getsockname(fd, name_pointer, &name_bytes);
-    if (failed != 0) {
-        int cause = errno;
-        (void)close(fd);
-        return listen_error(error, address, port, cause);
-    }
-    *ret_port = ntohs(name.ss_family == AF_INET
-                          ? ((struct sockaddr_in *)(void *)&name)->sin_port
-                          : ((struct sockaddr_in6 *)(void *)&name)->sin6_port);
-    *ret_fd = fd;
-    return 0;
-}
 
 /* Returns the settings with the defaults for zeros. */
 static struct http_server_settings fill_settings(const struct http_server_settings *given)
@@ -396,14 +340,13 @@ static bool start_library(struct http_server *server, int listen_fd)
     unsigned idle_s = (unsigned)((settings->idle_timeout_ms + 999) / 1000);
     server->mhd = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_exchange_on_access, server,
-        MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listen_fd,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, settings->header_max_bytes + HTTP_POOL_EXTRA_BYTES,
-        MHD_OPTION_CONNECTION_LIMIT, settings->connections_max,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, settings->connections_per_address_max,
-        MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listen_fd, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        settings->header_max_bytes + HTTP_POOL_EXTRA_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        settings->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        settings->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
+        MHD_OPTION_END);
     return server->mhd != NULL;
 }
 
@@ -415,7 +358,7 @@ int http_server_new(struct loop *loop, const struct http_server_settings *settin
     int listen_fd = -1;
     uint16_t port = 0;
     const struct http_server_settings filled = fill_settings(settings);
-    int code = open_listener(filled.address, filled.port, &listen_fd, &port, error);
+    int code = http_listen(filled.address, filled.port, &listen_fd, &port, error);
     if (code != 0)
         return code;
     struct http_server *server = MEM_NEW(struct http_server);

@@ -1,11 +1,13 @@
 /*
- * HTTP server on the loop: libmicrohttpd's epoll descriptor watched by our loop, with the limits a door needs.
+ * HTTP server on the loop: libmicrohttpd's epoll descriptor watched by our loop, with the limits a
+ * door needs.
  *
- * Why libmicrohttpd: it streams bodies, suspends and resumes a request for the late answer, bounds memory and
- * connections for each daemon, and its external epoll descriptor fits one loop; libevent's own evhttp calls back only
- * after the whole body, has no connection cap and accepts `Content-Length` with `Transfer-Encoding`. What it lacks is
- * added here: a total time limit for each request, strict framing (RFC 9112 §6.1: both lengths, two lengths, names with
- * spaces are refused), an answer while the body is still coming, and a close that lets the client read that
+ * Why libmicrohttpd: it streams bodies, suspends and resumes a request for the late answer, bounds
+ * memory and connections for each daemon, and its external epoll descriptor fits one loop;
+ * libevent's own evhttp calls back only after the whole body, has no connection cap and accepts
+ * `Content-Length` with `Transfer-Encoding`. What it lacks is added here: a total time limit for
+ * each request, strict framing (RFC 9112 §6.1: both lengths, two lengths, names with spaces are
+ * refused), an answer while the body is still coming, and a close that lets the client read that
  * answer. Source: the libmicrohttpd manual, MHD_suspend_connection(3), and RFC 9110 and 9112.
  *
  * A request runs through: head → body* → end → (later) answer.
@@ -16,16 +18,19 @@
  *      http_answer(…)     exactly one answer, from any of the above or later from the loop
  *      on_close(request)  always, once, last: release what belongs to the request
  *
- * What breaks HTTP's framing or a limit is refused by the server itself, before on_head if it shows in the head:
+ * What breaks HTTP's framing or a limit is refused by the server itself, before on_head if it shows
+ * in the head:
  *
- *      400  malformed head or framing       413  body over body_max_bytes, by Content-Length or while reading
- *      408  over request_timeout_ms         431  head over header_max_bytes (414 if it is the request line)
- *      501  unknown transfer coding         503  bodies_max_bytes reached, with Retry-After
+ *      400  malformed head or framing       413  body over body_max_bytes, by Content-Length or
+ * while reading 408  over request_timeout_ms         431  head over header_max_bytes (414 if it is
+ * the request line) 501  unknown transfer coding         503  bodies_max_bytes reached, with
+ * Retry-After
  *
- * Invariants: on_close is called once for each on_head; after it the request is gone; header, body, total-time and
- * connection limits hold before any callback sees the data; the sum of the bodies in flight, counted as they are
- * received, stays within `bodies_max_bytes`, and its last eighth is kept for small bodies, so that a few huge ones
- * do not shut out the many; all callbacks on the loop thread.
+ * Invariants: on_close is called once for each on_head; after it the request is gone; header, body,
+ * total-time and connection limits hold before any callback sees the data; the sum of the bodies in
+ * flight, counted as they are received, stays within `bodies_max_bytes`, and its last eighth is
+ * kept for small bodies, so that a few huge ones do not shut out the many; all callbacks on the
+ * loop thread.
  */
 #ifndef NODAG_BASE_HTTP_SERVER_H
 #define NODAG_BASE_HTTP_SERVER_H
@@ -54,42 +59,56 @@ struct http_answer {
     const char *body;         /* or NULL */
     size_t body_bytes;        /* length of body */
     struct {
-        const char *name;     /* header name; NULL ends the list */
-        const char *value;    /* header value */
+        const char *name;               /* header name; NULL ends the list */
+        const char *value;              /* header value */
     } headers[HTTP_ANSWER_HEADERS_MAX]; /* more headers: Allow, Retry-After */
 };
 
 /*
- * What the owner of a server does with requests. All on the loop thread; `argument` is the server's. on_body, on_close and
- * on_refuse may be NULL.
+ * What the owner of a server does with requests. All on the loop thread; `argument` is the
+ * server's. on_body, on_close and on_refuse may be NULL.
  */
 struct http_handler {
-    /* The head is there: method, path and headers can be read. Returns the pointer that the later calls get. */
+    /* The head is there: method, path and headers can be read. Returns the pointer that the later
+     * calls get. */
     void *(*on_head)(void *argument, struct http_exchange *exchange);
     /* A piece of the body; not called after an answer. */
-    void (*on_body)(void *request, struct http_exchange *exchange, const char *bytes, size_t byte_count);
+    void (*on_body)(void *request, struct http_exchange *exchange, const char *bytes,
+                    size_t byte_count);
     /* The body is complete; not called after an answer. */
     void (*on_end)(void *request, struct http_exchange *exchange);
-    /* The exchange is over, answered, cut or timed out; `request` may be NULL if on_head returned NULL. */
+    /* The exchange is over, answered, cut or timed out; `request` may be NULL if on_head returned
+     * NULL. */
     void (*on_close)(void *request, struct http_exchange *exchange);
-    /* The server itself answered `status` (see above): for metrics. Not told of refusals within libmicrohttpd. */
+    /* The server itself answered `status` (see above): for metrics. Not told of refusals within
+     * libmicrohttpd. */
     void (*on_refuse)(void *argument, int status);
 };
 
 /* Limits and address of a server. Zero means the default named in brackets. */
 struct http_server_settings {
-    const char *address;         /* numeric address to listen on [127.0.0.1] */
-    uint16_t port;               /* 0: any free port; see http_server_port */
-    size_t body_max_bytes;       /* of one request; over it 413 [0: bodies are refused] */
-    size_t bodies_max_bytes;     /* of all requests in flight together [4 × body_max_bytes] */
-    size_t header_max_bytes;     /* request line and headers together; over it 431 [32 KiB] */
-    unsigned connections_max;    /* open connections; beyond it new ones wait unaccepted [1024] */
+    const char *address;      /* numeric address to listen on [127.0.0.1] */
+    uint16_t port;            /* 0: any free port; see http_server_port */
+    size_t body_max_bytes;    /* of one request; over it 413 [0: bodies are refused] */
+    size_t bodies_max_bytes;  /* of all requests in flight together [4 × body_max_bytes] */
+    size_t header_max_bytes;  /* request line and headers together; over it 431 [32 KiB] */
+    unsigned connections_max; /* open connections; beyond it new ones wait unaccepted [1024] */
     unsigned connections_per_address_max; /* from one client address [0: no limit of its own] */
-    int64_t idle_timeout_ms;     /* without any byte, then close; rounded up to whole seconds [10 s] */
-    int64_t request_timeout_ms;  /* from the request line to the complete body; then 408 and close [30 s] */
+    int64_t idle_timeout_ms; /* without any byte, then close; rounded up to whole seconds [10 s] */
+    int64_t request_timeout_ms; /* from the request line to the complete body; then 408 and close
+                                   [30 s] */
 };
 
-/* Starts listening; owned. ERR_UNAVAILABLE if the address is taken, ERR_DENIED, ERR_INPUT, with text. Loop thread. */
+/* Room for a numeric host address with its NUL. */
+#define HTTP_HOST_BYTES 64
+
+/* Reads "host:port" or "[host]:port" into its parts; whether the host is an address shows when
+ * listening. ERR_INPUT. Any thread. */
+int http_address_parse(const char *text, char ret_host[HTTP_HOST_BYTES], uint16_t *ret_port,
+                       struct error *error) MUST_CHECK;
+
+/* Starts listening; owned. ERR_UNAVAILABLE if the address is taken, ERR_DENIED, ERR_INPUT, with
+ * text. Loop thread. */
 int http_server_new(struct loop *loop, const struct http_server_settings *settings,
                     const struct http_handler *handler, void *argument,
                     struct http_server **ret_server, struct error *error) MUST_CHECK;
@@ -97,7 +116,8 @@ int http_server_new(struct loop *loop, const struct http_server_settings *settin
 /* Returns the port that it listens on. Loop thread. */
 uint16_t http_server_port(const struct http_server *server);
 
-/* Stops accepting connections; requests under way go on, and answers say `Connection: close`. Loop thread. */
+/* Stops accepting connections; requests under way go on, and answers say `Connection: close`. Loop
+ * thread. */
 void http_server_quiesce(struct http_server *server);
 
 /* Returns how many exchanges are open. Loop thread. */
@@ -116,7 +136,8 @@ const char *http_exchange_path(const struct http_exchange *exchange);
 /* Returns a query argument or NULL; borrowed. */
 const char *http_exchange_query(const struct http_exchange *exchange, const char *name);
 
-/* Returns a request header by any case, or NULL; borrowed. A header that was sent twice gives the first. */
+/* Returns a request header by any case, or NULL; borrowed. A header that was sent twice gives the
+ * first. */
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name);
 
 /* Returns how often a header was sent: 0, 1, more. */
@@ -129,9 +150,10 @@ int64_t http_exchange_content_length(const struct http_exchange *exchange);
 void http_exchange_client(const struct http_exchange *exchange, char *ret_text, size_t text_bytes);
 
 /*
- * Answers the exchange; once. Before the body was read: a short rest is read and dropped, then the answer goes out and
- * the connection lives on; with a long or unknown rest the answer goes out at once and the connection is closed. If the
- * client has gone, nothing happens but on_close. Loop thread.
+ * Answers the exchange; once. Before the body was read: a short rest is read and dropped, then the
+ * answer goes out and the connection lives on; with a long or unknown rest the answer goes out at
+ * once and the connection is closed. If the client has gone, nothing happens but on_close. Loop
+ * thread.
  */
 void http_answer(struct http_exchange *exchange, const struct http_answer *answer);
 

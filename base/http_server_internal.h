@@ -1,5 +1,5 @@
 /*
- * What the files of the HTTP server share: internal to base/http_server.c, http_exchange.c and http_linger.c.
+ * What the files of the HTTP server share: internal to base/http_{server,exchange,head,linger,listen}.c.
  *
  * Design: a connection goes through phases; each request on it is an exchange. The phase says which deadline holds.
  *
@@ -19,6 +19,12 @@
 
 #include "base/http_server.h"
 #include "base/loop.h"
+
+/*
+ * Memory of a connection beyond the head: the library keeps its list of headers, cookies and arguments and the head of the
+ * answer there. The body is read through what the head left free.
+ */
+#define HTTP_POOL_EXTRA_BYTES 8192
 
 /* The phases of a connection: name and what holds in it. */
 #define HTTP_PHASES(X)                                                                             \
@@ -44,17 +50,18 @@ struct http_deadlines {
 
 /* One connection. */
 struct http_connection {
-    unsigned magic;                    /* HTTP_CONNECTION_MAGIC */
-    struct http_server *server;        /* borrowed */
-    struct MHD_Connection *mhd;        /* borrowed */
-    enum http_phase phase;             /* see http_connection_set_phase */
-    bool cut;                          /* we ended it: nothing more is read or answered */
-    bool linger;                       /* drain it after the close, so that the client can read the answer */
-    struct http_exchange *exchange;    /* the present request; NULL: none */
-    struct http_deadlines *deadlines;  /* the list that it is in; NULL: none, it has expired or is closed */
-    int64_t due_ms;                    /* when it expires, where the list has a limit */
-    struct http_connection *previous;  /* in that list */
-    struct http_connection *next;      /* in that list */
+    unsigned magic;             /* HTTP_CONNECTION_MAGIC */
+    struct http_server *server; /* borrowed */
+    struct MHD_Connection *mhd; /* borrowed */
+    enum http_phase phase;      /* see http_connection_set_phase */
+    bool cut;                   /* we ended it: nothing more is read or answered */
+    bool linger; /* drain it after the close, so that the client can read the answer */
+    struct http_exchange *exchange; /* the present request; NULL: none */
+    struct http_deadlines
+        *deadlines; /* the list that it is in; NULL: none, it has expired or is closed */
+    int64_t due_ms; /* when it expires, where the list has a limit */
+    struct http_connection *previous; /* in that list */
+    struct http_connection *next;     /* in that list */
 };
 
 /* One request. */
@@ -65,51 +72,75 @@ struct http_exchange {
     void *request;                      /* the handler's */
     bool announced;                     /* on_head was called: on_close must follow */
     bool answered;                      /* http_answer was called */
-    bool must_close;                    /* the framing cannot be trusted, or a limit was passed: no more requests here */
-    bool chunked;                       /* body of unknown length */
-    bool suspended;                     /* the library waits for http_answer */
-    int64_t content_length_bytes;       /* declared, or -1 */
-    size_t received_bytes;              /* of the body so far */
-    size_t counted_bytes;               /* of them, in the server's sum of bodies in flight */
-    int status;                         /* of the answer */
-    struct MHD_Response *response;      /* owned; NULL until answered, and where the answer was sent raw */
+    bool
+        must_close; /* the framing cannot be trusted, or a limit was passed: no more requests here */
+    bool chunked;   /* body of unknown length */
+    bool suspended;               /* the library waits for http_answer */
+    int64_t content_length_bytes; /* declared, or -1 */
+    size_t received_bytes;        /* of the body so far */
+    size_t counted_bytes;         /* of them, in the server's sum of bodies in flight */
+    int status;                   /* of the answer */
+    struct MHD_Response
+        *response; /* owned; NULL until answered, and where the answer was sent raw */
 };
 
 /* A server. */
 struct http_server {
-    struct loop *loop;                      /* borrowed */
-    struct http_server_settings settings;   /* with the defaults filled in; address is not kept */
+    struct loop *loop;                    /* borrowed */
+    struct http_server_settings settings; /* with the defaults filled in; address is not kept */
     struct http_handler handler;
-    void *argument;                         /* the handler's */
-    struct MHD_Daemon *mhd;                 /* owned */
+    void *argument;         /* the handler's */
+    struct MHD_Daemon *mhd; /* owned */
     uint16_t port;
-    bool running;                           /* within MHD_run: callbacks must not run it again */
-    bool run_deferred;                      /* a run is on the loop's list */
-    bool quiesced;                          /* accepts no more */
-    bool stopping;                          /* within http_server_free */
-    struct loop_fd *watch;                  /* of the library's epoll descriptor; owned */
-    struct loop_timer *run_timer;           /* the library's timeouts; owned */
-    int64_t run_due_ms;                     /* when run_timer fires; valid while it is set */
-    struct loop_timer *deadline_timer;      /* our deadlines; owned */
-    int64_t deadline_due_ms;                /* when deadline_timer fires; valid while it is set */
-    struct http_deadlines waiting;          /* connections in WAITING */
-    struct http_deadlines requesting;       /* connections in HEAD and BODY */
-    struct http_deadlines answering;        /* connections in ANSWERING: the handler bounds its own time */
-    struct http_exchange *current;          /* whose callback runs; NULL: none */
+    bool running;                      /* within MHD_run: callbacks must not run it again */
+    bool run_deferred;                 /* a run is on the loop's list */
+    bool progress;                     /* the present run moved something */
+    unsigned idle_turns;               /* turns in a row that asked for another and moved nothing */
+    uint64_t run_count;                /* runs of the library so far: for tests */
+    bool quiesced;                     /* accepts no more */
+    bool stopping;                     /* within http_server_free */
+    struct loop_fd *watch;             /* of the library's epoll descriptor; owned */
+    struct loop_timer *run_timer;      /* the library's timeouts; owned */
+    int64_t run_due_ms;                /* when run_timer fires; valid while it is set */
+    struct loop_timer *deadline_timer; /* our deadlines; owned */
+    int64_t deadline_due_ms;           /* when deadline_timer fires; valid while it is set */
+    struct http_deadlines waiting;     /* connections in WAITING */
+    struct http_deadlines requesting;  /* connections in HEAD and BODY */
+    struct http_deadlines answering; /* connections in ANSWERING: the handler bounds its own time */
+    struct http_exchange *current;   /* whose callback runs; NULL: none */
     size_t exchange_count;
-    size_t bodies_bytes;                    /* sum of counted_bytes */
-    struct http_linger *lingers;            /* connections being drained; list */
+    size_t bodies_bytes;         /* sum of counted_bytes */
+    struct http_linger *lingers; /* connections being drained; list */
     size_t linger_count;
 };
 
 /* What a connection starts with: it travels through the library's `void *`. */
 #define HTTP_CONNECTION_MAGIC 0x477cc001u
 
+/*
+ * Opens a listening socket (owned result) on a numeric address; port 0: any free one. `ret_port` becomes the port that it has.
+ * ERR_UNAVAILABLE (taken), ERR_DENIED, ERR_INPUT (no such address here), ERR_IO, with text. Loop thread.
+ */
+int http_listen(const char *address, uint16_t port, int *ret_fd, uint16_t *ret_port,
+                struct error *error) MUST_CHECK;
+
 /* Moves a connection to its next phase and into the deadline list of that phase. Loop thread. */
 void http_connection_set_phase(struct http_connection *connection, enum http_phase phase);
 
 /* Makes the library look at its connections soon. Loop thread. */
 void http_server_run_soon(struct http_server *server);
+
+/* A reason to refuse a request. */
+struct http_refusal {
+    int status;       /* 0: none */
+    const char *text; /* what is wrong and what would be right */
+};
+
+/* Judges a head and notes the body's framing in the exchange. `version` as in the request line. Loop thread. */
+struct http_refusal http_head_judge(struct http_exchange *exchange, const char *version);
+
+/* Returns true if a body that has grown to `body_bytes` may take `more_bytes` of the bodies' memory. Loop thread. */
+bool http_bodies_have_room(const struct http_server *server, size_t body_bytes, size_t more_bytes);
 
 /* The library's access callback (MHD_AccessHandlerCallback): head, pieces of the body, end. */
 enum MHD_Result http_exchange_on_access(void *server, struct MHD_Connection *mhd, const char *url,

@@ -20,7 +20,9 @@
 /* First allocation of a text that is being written: most records are smaller. */
 #define JSON_WRITER_START_BYTES 1024
 
-/* Deepest value that is written: what jansson reads (JSON_PARSER_MAX_DEPTH) with as much again for what wraps it. */
+/*
+ * Deepest value that is written: what jansson reads (JSON_PARSER_MAX_DEPTH) with as much again for what wraps it.
+ */
 #define JSON_WRITER_DEPTH_MAX 4096
 
 /* Digits that are enough for any double, and digits that are enough for those that people write. */
@@ -250,9 +252,10 @@ static int json_wrong_type(const json_t *member, const char *name, const char *w
                            struct error *error)
 {
     static const char *const type_names[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array", [JSON_STRING] = "a text",
-        [JSON_INTEGER] = "a whole number", [JSON_REAL] = "a number", [JSON_TRUE] = "true",
-        [JSON_FALSE] = "false", [JSON_NULL] = "null",
+        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
+        [JSON_STRING] = "a text",    [JSON_INTEGER] = "a whole number",
+        [JSON_REAL] = "a number",    [JSON_TRUE] = "true",
+        [JSON_FALSE] = "false",      [JSON_NULL] = "null",
     };
     return error_set(error, ERR_INPUT, "member \"%s\" is %s where %s is needed", name,
                      type_names[json_typeof(member)], wanted);
@@ -286,8 +289,7 @@ int json_get_int(const json_t *object, const char *name, int64_t *ret_integer, s
     return 0;
 }
 
-int json_get_number(const json_t *object, const char *name, double *ret_number,
-                    struct error *error)
+int json_get_number(const json_t *object, const char *name, double *ret_number, struct error *error)
 {
     const json_t *member = NULL;
     int code = json_get_member(object, name, &member, error);

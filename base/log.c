@@ -58,6 +58,7 @@ static struct log_clock log_clock = {.wall_ms = log_machine_wall_ms,
 static int64_t log_read_clock(clockid_t clock)
 {
     struct timespec now = {.tv_sec = 0};
+    /* check: allow clock_gettime: the log has no loop and any thread may log; log_set_clock replaces it. */
     (void)clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -83,8 +84,10 @@ void log_configure(const char *daemon_name, enum log_level least_level)
 static const char *log_level_name(enum log_level level)
 {
     static const char *const names[] = {
-        [LOG_LEVEL_DEBUG] = "debug", [LOG_LEVEL_INFO] = "info",
-        [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_ERROR] = "error",
+        [LOG_LEVEL_DEBUG] = "debug",
+        [LOG_LEVEL_INFO] = "info",
+        [LOG_LEVEL_WARNING] = "warning",
+        [LOG_LEVEL_ERROR] = "error",
     };
     return names[level];
 }
@@ -195,8 +198,8 @@ static void log_put_field(struct log_line *line, const struct log_field *field)
 {
     size_t size_before = line->size_bytes;
     bool fits = log_put_text(line, size_before == 0 ? "{" : ",") &&
-                log_put_string(line, field->name, strlen(field->name)) &&
-                log_put_text(line, ":") && log_put_value(line, field);
+                log_put_string(line, field->name, strlen(field->name)) && log_put_text(line, ":") &&
+                log_put_value(line, field);
     if (!fits) {
         line->size_bytes = size_before;
         line->truncated = true;
@@ -204,8 +207,8 @@ static void log_put_field(struct log_line *line, const struct log_field *field)
 }
 
 /*
- * Counts the line against its site's window. Returns false if it must be left out; else `ret_suppressed` becomes the
- * number of lines that were left out before it. Caller holds the mutex.
+ * Counts the line against its site's window. Returns false if it must be left out; else `ret_suppressed` becomes
+ * the number of lines that were left out before it. Caller holds the mutex.
  */
 static bool log_site_admit(struct log_site *site, int64_t now_ms, unsigned *ret_suppressed)
 {
@@ -242,10 +245,8 @@ static void log_compose(struct log_line *line, const char *time_text, enum log_l
                         const char *message, unsigned suppressed)
 {
     const struct log_field head[] = {
-        log_field_text("time", time_text),
-        log_field_text("level", log_level_name(level)),
-        log_field_text("daemon", log_daemon_name),
-        log_field_text("message", message),
+        log_field_text("time", time_text),         log_field_text("level", log_level_name(level)),
+        log_field_text("daemon", log_daemon_name), log_field_text("message", message),
         log_field_int("suppressed", suppressed),
     };
     size_t head_count = ARRAY_COUNT(head) - (suppressed > 0 ? 0 : 1);
@@ -262,8 +263,7 @@ void log_write(struct log_site *site, enum log_level level, const char *message,
     unsigned suppressed = 0;
     pthread_mutex_lock(&log_mutex);
     int64_t wall_ms = log_clock.wall_ms(log_clock.argument);
-    bool admitted =
-        log_site_admit(site, log_clock.monotonic_ms(log_clock.argument), &suppressed);
+    bool admitted = log_site_admit(site, log_clock.monotonic_ms(log_clock.argument), &suppressed);
     pthread_mutex_unlock(&log_mutex);
     if (!admitted)
         return;

@@ -95,9 +95,9 @@ struct loop {
 
     int64_t simulated_now_ms;
     int64_t simulated_start_wall_ms;
-    struct generator generator;           /* random numbers of a simulated loop */
-    uint64_t randoms[LOOP_RANDOM_COUNT];  /* unused random numbers of a real loop */
-    size_t random_count;                  /* how many of them */
+    struct generator generator;          /* random numbers of a simulated loop */
+    uint64_t randoms[LOOP_RANDOM_COUNT]; /* unused random numbers of a real loop */
+    size_t random_count;                 /* how many of them */
 };
 
 static _Noreturn void loop_abort(const char *what)
@@ -261,7 +261,8 @@ void loop_free(struct loop *loop)
     if (loop == NULL)
         return;
     assert(!loop->running_callback);
-    assert(loop->thing_count == 0); /* a timer or watch outlives its loop: its owner was not freed */
+    assert(loop->thing_count ==
+           0); /* a timer or watch outlives its loop: its owner was not freed */
     if (loop->base != NULL) {
         event_free(loop->wake);
         event_base_free(loop->base);
@@ -309,8 +310,8 @@ void loop_advance(struct loop *loop, int64_t duration_ms)
     int64_t target_ms = loop->simulated_now_ms + duration_ms;
     int64_t instant_ms = loop->simulated_now_ms;
     unsigned calls = 0;
-    while (loop->call_count > 0
-           || (loop->timers.count > 0 && loop->timers.items[0]->due_ms <= target_ms)) {
+    while (loop->call_count > 0 ||
+           (loop->timers.count > 0 && loop->timers.items[0]->due_ms <= target_ms)) {
         (void)loop_step(loop);
         calls = loop->simulated_now_ms == instant_ms ? calls + 1 : 0;
         instant_ms = loop->simulated_now_ms;

@@ -39,12 +39,12 @@
 
 struct metric {
     const struct metrics_family *family; /* borrowed */
-    char *labels;                        /* owned; `name="value",…` as printed; empty without labels */
-    double value;                        /* counter, gauge: the value; histogram: the sum */
-    uint64_t count;                      /* histogram: observations */
-    uint64_t *buckets;                   /* owned; histogram: observations in (bound before, bound] */
-    struct metric *next;                 /* in order of creation */
-    UT_hash_handle hh;                   /* by labels */
+    char *labels;        /* owned; `name="value",…` as printed; empty without labels */
+    double value;        /* counter, gauge: the value; histogram: the sum */
+    uint64_t count;      /* histogram: observations */
+    uint64_t *buckets;   /* owned; histogram: observations in (bound before, bound] */
+    struct metric *next; /* in order of creation */
+    UT_hash_handle hh;   /* by labels */
 };
 
 struct metrics_family {
@@ -86,7 +86,8 @@ static void metrics_family_free(struct metrics_family *family)
     struct metric *metric = NULL;
     struct metric *after = NULL;
     HASH_CLEAR(hh, family->by_labels);
-    LL_FOREACH_SAFE (family->series, metric, after) {
+    LL_FOREACH_SAFE(family->series, metric, after)
+    {
         free(metric->labels);
         free(metric->buckets);
         free(metric);
@@ -101,19 +102,19 @@ void metrics_free(struct metrics *metrics)
     assert(metrics->magic == METRICS_MAGIC);
     struct metrics_family *family = NULL;
     struct metrics_family *family_after = NULL;
-    LL_FOREACH_SAFE (metrics->families, family, family_after)
-        metrics_family_free(family);
+    LL_FOREACH_SAFE(metrics->families, family, family_after)
+    metrics_family_free(family);
     struct metrics_collector *collector = NULL;
     struct metrics_collector *collector_after = NULL;
-    LL_FOREACH_SAFE (metrics->collectors, collector, collector_after)
-        free(collector);
+    LL_FOREACH_SAFE(metrics->collectors, collector, collector_after)
+    free(collector);
     metrics_process_free(metrics->process);
     metrics->magic = 0;
     free(metrics);
 }
 
-/* Prometheus' rule for names: [a-zA-Z_:][a-zA-Z0-9_:]*; labels have no colon. */
-static bool metrics_name_is_valid(const char *name, bool colon)
+/* Prometheus' rule for names: [a-zA-Z_:][a-zA-Z0-9_:]*; labels have no colon. Only assertions ask it. */
+static __attribute__((unused)) bool metrics_name_is_valid(const char *name, bool colon)
 {
     if (name[0] == '\0' || isdigit((unsigned char)name[0]))
         return false;
@@ -127,7 +128,8 @@ static bool metrics_name_is_valid(const char *name, bool colon)
 static struct metrics_family *metrics_find(struct metrics *metrics, const char *name)
 {
     struct metrics_family *family = NULL;
-    LL_FOREACH (metrics->families, family) {
+    LL_FOREACH(metrics->families, family)
+    {
         if (strcmp(family->name, name) == 0)
             return family;
     }
@@ -351,8 +353,9 @@ static int metrics_print_histogram(const struct metric *metric, struct buffer *t
 /* Appends the two lines that introduce a family. */
 static int metrics_print_head(const struct metrics_family *family, struct buffer *text)
 {
-    static const char *const kinds[] = {
-        [METRICS_COUNTER] = "counter", [METRICS_GAUGE] = "gauge", [METRICS_HISTOGRAM] = "histogram"};
+    static const char *const kinds[] = {[METRICS_COUNTER] = "counter",
+                                        [METRICS_GAUGE] = "gauge",
+                                        [METRICS_HISTOGRAM] = "histogram"};
     int code = buffer_append_format(text, "# HELP %s ", family->name);
     for (const char *at = family->help; code == 0 && *at != '\0'; at++) {
         const char *escaped = *at == '\\' ? "\\\\" : *at == '\n' ? "\\n" : NULL;
@@ -369,7 +372,8 @@ static int metrics_print_family(const struct metrics_family *family, struct buff
     int code = metrics_print_head(family, text);
     if (code != 0)
         return code;
-    LL_FOREACH (family->series, metric) {
+    LL_FOREACH(family->series, metric)
+    {
         code = family->kind == METRICS_HISTOGRAM
                    ? metrics_print_histogram(metric, text)
                    : metrics_print_sample(metric, "", "", metric->value, text);
@@ -382,12 +386,13 @@ static int metrics_print_family(const struct metrics_family *family, struct buff
 int metrics_print(struct metrics *metrics, struct buffer *text)
 {
     struct metrics_collector *collector = NULL;
-    LL_FOREACH (metrics->collectors, collector)
-        collector->function(collector->argument);
+    LL_FOREACH(metrics->collectors, collector)
+    collector->function(collector->argument);
     if (metrics->process != NULL)
         metrics_process_refresh(metrics->process);
     struct metrics_family *family = NULL;
-    LL_FOREACH (metrics->families, family) {
+    LL_FOREACH(metrics->families, family)
+    {
         int code = metrics_print_family(family, text);
         if (code != 0)
             return code;

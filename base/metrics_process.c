@@ -32,8 +32,8 @@ struct metrics_process {
     struct metric *virtual_bytes;  /* … */
     struct metric *open_fds;       /* … */
     struct metric *max_fds;        /* … */
-    double boot_seconds;           /* start of the machine since 1970, from /proc/stat; 0: unknown */
-    struct metric *start_seconds;  /* … */
+    double boot_seconds;          /* start of the machine since 1970, from /proc/stat; 0: unknown */
+    struct metric *start_seconds; /* … */
 };
 
 static struct metric *process_declare(struct metrics *metrics, enum metrics_kind kind,
@@ -61,18 +61,16 @@ static double process_read_boot_seconds(void)
 struct metrics_process *metrics_process_new(struct metrics *metrics)
 {
     struct metrics_process *process = MEM_NEW(struct metrics_process);
-    process->cpu_seconds =
-        process_declare(metrics, METRICS_COUNTER, "process_cpu_seconds_total",
-                        "Total user and system CPU time spent in seconds.");
+    process->cpu_seconds = process_declare(metrics, METRICS_COUNTER, "process_cpu_seconds_total",
+                                           "Total user and system CPU time spent in seconds.");
     process->open_fds = process_declare(metrics, METRICS_GAUGE, "process_open_fds",
                                         "Number of open file descriptors.");
     process->max_fds = process_declare(metrics, METRICS_GAUGE, "process_max_fds",
                                        "Maximum number of open file descriptors.");
     process->virtual_bytes = process_declare(metrics, METRICS_GAUGE, "process_virtual_memory_bytes",
                                              "Virtual memory size in bytes.");
-    process->resident_bytes =
-        process_declare(metrics, METRICS_GAUGE, "process_resident_memory_bytes",
-                        "Resident memory size in bytes.");
+    process->resident_bytes = process_declare(
+        metrics, METRICS_GAUGE, "process_resident_memory_bytes", "Resident memory size in bytes.");
     process->start_seconds =
         process_declare(metrics, METRICS_GAUGE, "process_start_time_seconds",
                         "Start time of the process since 1970-01-01T00:00:00Z in seconds.");

@@ -15,8 +15,8 @@
 #define NEAREST_NAME_MAX_BYTES 64
 
 /*
- * Returns the element of `known` (`known_count` borrowed texts; NULL elements are skipped) that is nearest to `name`,
- * the first of several, or NULL if none is near. Any thread.
+ * Returns the element of `known` (`known_count` borrowed texts; NULL elements are skipped) that is nearest to
+ * `name`, the first of several, or NULL if none is near. Any thread.
  */
 const char *nearest_name(const char *name, const char *const *known, size_t known_count);
 

@@ -114,8 +114,8 @@ static const char *option_nearest(const struct option_program *program, const ch
 {
     static const char *const common[] = {"help", "version", "list-options"};
     size_t common_count = ARRAY_COUNT(common);
-    CLEANUP(mem_free) const char **names =
-        mem_alloc_array(program->row_count + common_count, sizeof(*names));
+    CLEANUP(mem_free)
+    const char **names = mem_alloc_array(program->row_count + common_count, sizeof(*names));
     for (size_t i = 0; i < program->row_count; i++)
         names[i] = program->rows[i].name;
     memcpy(names + program->row_count, common, sizeof(common));
@@ -191,8 +191,8 @@ static int option_apply_command_line(struct option_parser *parser)
 {
     for (size_t i = 0; i < parser->assignment_count; i++) {
         const struct option_assignment *assignment = &parser->assignments[i];
-        int code = option_apply(parser, assignment->row, OPTION_RANK_COMMAND_LINE,
-                                assignment->text, "on the command line");
+        int code = option_apply(parser, assignment->row, OPTION_RANK_COMMAND_LINE, assignment->text,
+                                "on the command line");
         if (code != 0)
             return code;
     }

@@ -38,12 +38,12 @@
 
 /* What is said below the options about where values come from. */
 #define HELP_SOURCES_START                                                                         \
-    "Settings come from flags, else from the environment variables named in brackets (several "   \
+    "Settings come from flags, else from the environment variables named in brackets (several "    \
     "values separated by `;`), else "
 #define HELP_SOURCES HELP_SOURCES_START "they are the defaults."
 #define HELP_SOURCES_WITH_FILE                                                                     \
     HELP_SOURCES_START                                                                             \
-    "from the file of --config (lines `name = value`, and lines that begin with #), else they "   \
+    "from the file of --config (lines `name = value`, and lines that begin with #), else they "    \
     "are the defaults."
 
 /* Where help goes and where it stands. */
@@ -208,8 +208,8 @@ static void help_put_rows(struct help_page *page, const struct option_program *p
     help_put_heading(page, "Help");
     help_put_entry(page, "-h, --help", "Prints this and ends.", "");
     help_put_entry(page, "    --version", "Prints the version and ends.", "");
-    help_put_entry(page, "    --list-options", "Prints the flags, one a line, for shell completion.",
-                   "");
+    help_put_entry(page, "    --list-options",
+                   "Prints the flags, one a line, for shell completion.", "");
 }
 
 static void help_measure(struct help_page *page, const struct option_program *program)

@@ -22,13 +22,13 @@
 struct option_value {
     const struct option_row *row; /* borrowed */
     const char *text;             /* as written; lives as long as the process */
-    const char *origin;           /* "on the command line", "in NODAG_X", "in FILE:LINE": for errors; borrowed */
-    bool append;                  /* a list: adds to what this source gave before, instead of replacing */
+    const char
+        *origin; /* "on the command line", "in NODAG_X", "in FILE:LINE": for errors; borrowed */
+    bool append; /* a list: adds to what this source gave before, instead of replacing */
 };
 
 /* Writes the name of the row's environment variable. Any thread. */
-void option_environment_name(const struct option_row *row,
-                             char ret_name[OPTION_ENVIRONMENT_BYTES]);
+void option_environment_name(const struct option_row *row, char ret_name[OPTION_ENVIRONMENT_BYTES]);
 
 /* Checks the value against its row and stores it in `settings`. ERR_USAGE with the reason. Any thread. */
 int option_store(const struct option_value *value, void *settings, struct error *error) MUST_CHECK;
@@ -36,7 +36,10 @@ int option_store(const struct option_value *value, void *settings, struct error 
 /* Sets the row's member to what "absent" means: NULL, 0, false, an empty list. Any thread. */
 void option_store_absent(const struct option_row *row, void *settings);
 
-/* Returns what stands for the row's value in texts: its value_name, its choices, or a word for its kind. Static storage or the row's. */
+/*
+ * Returns what stands for the row's value in texts: its value_name, its choices, or a word for its kind. Static
+ * storage or the row's.
+ */
 const char *option_placeholder(const struct option_row *row);
 
 /* Returns true if the row has bounds on its number. Any thread. */

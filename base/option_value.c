@@ -270,10 +270,10 @@ void option_environment_name(const struct option_row *row, char ret_name[OPTION_
 const char *option_placeholder(const struct option_row *row)
 {
     static const char *const words[] = {
-        [OPTION_TEXT] = "TEXT",     [OPTION_CHOICE] = "WORD",      [OPTION_FILE] = "FILE",
-        [OPTION_SECRET_FILE] = "FILE", [OPTION_INTEGER] = "N",     [OPTION_BYTES] = "SIZE",
-        [OPTION_DURATION] = "TIME", [OPTION_PERCENT] = "PERCENT",  [OPTION_NUMBER] = "NUMBER",
-        [OPTION_FLAG] = "BOOL",     [OPTION_TEXT_LIST] = "TEXT",
+        [OPTION_TEXT] = "TEXT",        [OPTION_CHOICE] = "WORD",     [OPTION_FILE] = "FILE",
+        [OPTION_SECRET_FILE] = "FILE", [OPTION_INTEGER] = "N",       [OPTION_BYTES] = "SIZE",
+        [OPTION_DURATION] = "TIME",    [OPTION_PERCENT] = "PERCENT", [OPTION_NUMBER] = "NUMBER",
+        [OPTION_FLAG] = "BOOL",        [OPTION_TEXT_LIST] = "TEXT",
     };
     if (row->value_name != NULL)
         return row->value_name;
@@ -333,9 +333,8 @@ static int option_store_choice(const struct option_value *value, const char **me
     int code = error_set(error, ERR_USAGE, "--%s: '%s' (%s) is not one of %s", value->row->name,
                          value->text, value->origin, value->row->choices);
     if (near != NULL)
-        code = error_set(error, ERR_USAGE,
-                         "--%s: '%s' (%s) is not one of %s; did you mean '%s'?", value->row->name,
-                         value->text, value->origin, value->row->choices, near);
+        code = error_set(error, ERR_USAGE, "--%s: '%s' (%s) is not one of %s; did you mean '%s'?",
+                         value->row->name, value->text, value->origin, value->row->choices, near);
     return code;
 }
 

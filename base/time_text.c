@@ -242,8 +242,7 @@ int time_from_http_date(const char *text, int64_t *ret_wall_ms)
     int64_t clock_ms = 0;
     bool leap_second = false;
     if (time_read_name(&reader, "MonTueWedThuFriSatSun") < 0 || !time_skip(&reader, ",") ||
-        !time_skip(&reader, " ") || !time_read_digits(&reader, 2, &day) ||
-        !time_skip(&reader, " "))
+        !time_skip(&reader, " ") || !time_read_digits(&reader, 2, &day) || !time_skip(&reader, " "))
         return ERR_INPUT;
     int64_t month = 1 + time_read_name(&reader, "JanFebMarAprMayJunJulAugSepOctNovDec");
     if (month < 1 || !time_skip(&reader, " ") || !time_read_digits(&reader, 4, &year) ||

@@ -42,8 +42,7 @@ static void heap_sift_down(struct timer_heap *heap, struct loop_timer *timer, si
         size_t child = 2 * place + 1;
         if (child >= heap->count)
             break;
-        if (child + 1 < heap->count
-            && timer_before(heap->items[child + 1], heap->items[child]))
+        if (child + 1 < heap->count && timer_before(heap->items[child + 1], heap->items[child]))
             child++;
         if (!timer_before(heap->items[child], timer))
             break;
@@ -56,10 +55,8 @@ static void heap_sift_down(struct timer_heap *heap, struct loop_timer *timer, si
 void timer_heap_add(struct timer_heap *heap, struct loop_timer *timer)
 {
     if (heap->count == heap->capacity) {
-        heap->capacity =
-            heap->capacity > 0 ? heap->capacity * 2 : TIMER_HEAP_FIRST_COUNT;
-        heap->items =
-            mem_resize_array(heap->items, heap->capacity, sizeof(struct loop_timer *));
+        heap->capacity = heap->capacity > 0 ? heap->capacity * 2 : TIMER_HEAP_FIRST_COUNT;
+        heap->items = mem_resize_array(heap->items, heap->capacity, sizeof(struct loop_timer *));
     }
     heap->count++;
     heap_sift_up(heap, timer, heap->count - 1);

@@ -15,8 +15,6 @@
  */
 #include "base/yaml_text.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,26 +22,25 @@
 #include <yaml.h>
 
 #include "base/memory.h"
-#include "base/nearest.h"
 
 /* Most documents of one text: a file of desired state has a handful. */
 #define YAML_DOCUMENTS_MAX 1000
 
+/*
+ * Most directives (lines that begin with %) of one text: libyaml compares every %TAG with all before it, which
+ * took half a minute for a megabyte of them.
+ */
+#define YAML_DIRECTIVES_MAX 16
+
 /* Longest piece of the text that an error quotes. */
 #define YAML_QUOTE_MAX_BYTES 60
 
-/* Most names that a mapping may be checked against. */
-#define YAML_NAMES_MAX 64
-
-/* Longest plain number: what no int64_t or sensible double needs is refused before it is converted. */
-#define YAML_NUMBER_MAX_BYTES 40
-
 struct yaml_stream {
-    char *source;               /* owned; names the file in errors */
-    struct yaml_node **nodes;   /* owned, and so is what it points to */
-    size_t node_count;          /* ≤ YAML_NODES_MAX */
-    struct yaml_node **roots;   /* owned array; a root for each document */
-    size_t document_count;      /* ≤ YAML_DOCUMENTS_MAX */
+    char *source;             /* owned; names the file in errors */
+    struct yaml_node **nodes; /* owned, and so is what it points to */
+    size_t node_count;        /* ≤ YAML_NODES_MAX */
+    struct yaml_node **roots; /* owned array; a root for each document */
+    size_t document_count;    /* ≤ YAML_DOCUMENTS_MAX */
 };
 
 /* A collection whose end has not come yet. */
@@ -165,7 +162,7 @@ static int yaml_check_properties(const struct yaml_builder *builder, yaml_mark_t
 
 static int yaml_take_scalar(struct yaml_builder *builder, const yaml_event_t *event)
 {
-    static const char *const tags[] = {YAML_STR_TAG,   "!",           YAML_INT_TAG, YAML_FLOAT_TAG,
+    static const char *const tags[] = {YAML_STR_TAG,  "!",           YAML_INT_TAG, YAML_FLOAT_TAG,
                                        YAML_BOOL_TAG, YAML_NULL_TAG, NULL};
     const char *tag = (const char *)event->data.scalar.tag;
     const char *text = (const char *)event->data.scalar.value;
@@ -181,8 +178,7 @@ static int yaml_take_scalar(struct yaml_builder *builder, const yaml_event_t *ev
     code = yaml_make_node(builder, YAML_SCALAR, event->start_mark, &node);
     if (code != 0)
         return code;
-    bool is_text_by_tag =
-        tag != NULL && (strcmp(tag, YAML_STR_TAG) == 0 || strcmp(tag, "!") == 0);
+    bool is_text_by_tag = tag != NULL && (strcmp(tag, YAML_STR_TAG) == 0 || strcmp(tag, "!") == 0);
     bool is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     node->quoted = is_text_by_tag || (tag == NULL && !is_plain);
     node->text = mem_copy_bytes(text, text_bytes);
@@ -220,8 +216,7 @@ static int yaml_check_duplicates(const struct yaml_builder *builder,
 {
     if (mapping->count < 2)
         return 0;
-    CLEANUP(mem_free) struct yaml_node **sorted =
-        mem_alloc_array(mapping->count, sizeof(*sorted));
+    CLEANUP(mem_free) struct yaml_node **sorted = mem_alloc_array(mapping->count, sizeof(*sorted));
     memcpy(sorted, mapping->names, mapping->count * sizeof(*sorted));
     qsort(sorted, mapping->count, sizeof(*sorted), yaml_compare_names);
     for (size_t i = 1; i < mapping->count; i++) {
@@ -294,12 +289,41 @@ static int yaml_build(struct yaml_builder *builder)
     return 0;
 }
 
+/* Length of the line break that ends right before `at`, or 0: LF, CR, NEL, LS and PS, as libyaml counts lines. */
+static size_t yaml_break_before(const char *text, const char *at)
+{
+    static const char *const breaks[] = {"\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t i = 0; i < ARRAY_COUNT(breaks); i++) {
+        size_t length = strlen(breaks[i]);
+        if ((size_t)(at - text) >= length && memcmp(at - length, breaks[i], length) == 0)
+            return length;
+    }
+    return 0;
+}
+
+/* Returns true if more lines begin with % than are read, whatever they are: directives, or lines of a long text. */
+static bool yaml_has_many_directives(const char *text, size_t text_bytes)
+{
+    const char *end = text + text_bytes;
+    size_t count = 0;
+    for (const char *at = text; at < end && count <= YAML_DIRECTIVES_MAX; at++) {
+        at = memchr(at, '%', (size_t)(end - at));
+        if (at == NULL)
+            return false;
+        count += at == text || yaml_break_before(text, at) > 0 ? 1 : 0;
+    }
+    return count > YAML_DIRECTIVES_MAX;
+}
+
 int yaml_parse(const char *source, const char *text, size_t text_bytes,
                struct yaml_stream **ret_stream, struct error *error)
 {
     if (text_bytes > YAML_TEXT_MAX_BYTES)
         return error_set(error, ERR_TOO_LARGE, "%s: %zu bytes, more than the %u that are read",
                          source, text_bytes, YAML_TEXT_MAX_BYTES);
+    if (yaml_has_many_directives(text, text_bytes))
+        return error_set(error, ERR_TOO_LARGE, "%s: more than %d lines begin with %%; indent them",
+                         source, YAML_DIRECTIVES_MAX);
     CLEANUP(yaml_stream_free) struct yaml_stream *stream = MEM_NEW(struct yaml_stream);
     stream->source = mem_copy_text(source);
     struct yaml_builder builder = {.stream = stream, .error = error};
@@ -343,175 +367,4 @@ const struct yaml_node *yaml_document(const struct yaml_stream *stream, size_t i
     const struct yaml_node *root = stream->roots[index];
     bool is_empty = root->kind == YAML_SCALAR && !root->quoted && root->text_bytes == 0;
     return is_empty ? NULL : root;
-}
-
-const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *name)
-{
-    if (mapping == NULL || mapping->kind != YAML_MAPPING)
-        return NULL;
-    for (size_t i = 0; i < mapping->count; i++) {
-        if (strcmp(mapping->names[i]->text, name) == 0)
-            return mapping->items[i];
-    }
-    return NULL;
-}
-
-/* What stands at a node, for "… where … is needed". */
-static const char *yaml_kind_text(const struct yaml_node *node)
-{
-    if (yaml_is_null(node))
-        return "nothing";
-    static const char *const texts[] = {
-        [YAML_SCALAR] = "a text", [YAML_SEQUENCE] = "a list", [YAML_MAPPING] = "a mapping"};
-    return texts[node->kind];
-}
-
-static int yaml_wrong_kind(const struct yaml_stream *stream, const struct yaml_node *node,
-                           const char *wanted, struct error *error)
-{
-    return yaml_error(stream, node, error, ERR_INPUT, "%s where %s is needed", yaml_kind_text(node),
-                      wanted);
-}
-
-static int yaml_check_name(const struct yaml_stream *stream, const struct yaml_node *name_node,
-                           const char *const *names, size_t name_count, struct error *error)
-{
-    for (size_t i = 0; i < name_count; i++) {
-        if (strcmp(name_node->text, names[i]) == 0)
-            return 0;
-    }
-    const char *near = nearest_name(name_node->text, names, name_count);
-    if (near != NULL)
-        return yaml_error(stream, name_node, error, ERR_INPUT,
-                          "unknown name '%.*s'; did you mean '%s'?", YAML_QUOTE_MAX_BYTES,
-                          name_node->text, near);
-    char known[ERROR_TEXT_BYTES] = "";
-    for (size_t i = 0, used = 0; i < name_count && used < sizeof(known); i++)
-        used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "",
-                                 names[i]);
-    return yaml_error(stream, name_node, error, ERR_INPUT, "unknown name '%.*s'; known here: %s",
-                      YAML_QUOTE_MAX_BYTES, name_node->text, known);
-}
-
-int yaml_check_names(const struct yaml_stream *stream, const struct yaml_node *mapping,
-                     const char *const *names, struct error *error)
-{
-    if (mapping == NULL)
-        return 0;
-    if (mapping->kind != YAML_MAPPING)
-        return yaml_wrong_kind(stream, mapping, "a mapping", error);
-    size_t name_count = 0;
-    while (names[name_count] != NULL)
-        name_count++;
-    assert(name_count <= YAML_NAMES_MAX);
-    for (size_t i = 0; i < mapping->count; i++) {
-        int code = yaml_check_name(stream, mapping->names[i], names, name_count, error);
-        if (code != 0)
-            return code;
-    }
-    return 0;
-}
-
-bool yaml_is_null(const struct yaml_node *node)
-{
-    if (node == NULL)
-        return true;
-    return node->kind == YAML_SCALAR && !node->quoted &&
-           (node->text_bytes == 0 || strcmp(node->text, "~") == 0 ||
-            strcmp(node->text, "null") == 0);
-}
-
-int yaml_read_text(const struct yaml_stream *stream, const struct yaml_node *node,
-                   const char **ret_text, struct error *error)
-{
-    if (yaml_is_null(node) || node->kind != YAML_SCALAR)
-        return yaml_wrong_kind(stream, node, "a text", error);
-    *ret_text = node->text;
-    return 0;
-}
-
-/* Checks that a node is a scalar without quotes: what a number or a truth value is. */
-static int yaml_check_plain(const struct yaml_stream *stream, const struct yaml_node *node,
-                            const char *wanted, struct error *error)
-{
-    if (yaml_is_null(node) || node->kind != YAML_SCALAR)
-        return yaml_wrong_kind(stream, node, wanted, error);
-    if (node->quoted)
-        return yaml_error(stream, node, error, ERR_INPUT,
-                          "a quoted text where %s is needed; remove the quotes", wanted);
-    return 0;
-}
-
-/* Returns true for -?(0|[1-9][0-9]*), with a fraction and an exponent where `real`: JSON's numbers. */
-static bool yaml_is_number(const char *text, bool real)
-{
-    const char *at = text + (text[0] == '-' ? 1 : 0);
-    size_t digits = strspn(at, "0123456789");
-    if (digits == 0 || (digits > 1 && at[0] == '0') || strlen(text) > YAML_NUMBER_MAX_BYTES)
-        return false;
-    at += digits;
-    if (real && *at == '.') {
-        size_t fraction_digits = strspn(at + 1, "0123456789");
-        if (fraction_digits == 0)
-            return false;
-        at += 1 + fraction_digits;
-    }
-    if (real && (*at == 'e' || *at == 'E')) {
-        at += at[1] == '-' || at[1] == '+' ? 2 : 1;
-        size_t exponent_digits = strspn(at, "0123456789");
-        if (exponent_digits == 0)
-            return false;
-        at += exponent_digits;
-    }
-    return *at == '\0';
-}
-
-int yaml_read_int(const struct yaml_stream *stream, const struct yaml_node *node, int64_t least,
-                  int64_t most, int64_t *ret_integer, struct error *error)
-{
-    int code = yaml_check_plain(stream, node, "a whole number", error);
-    if (code != 0)
-        return code;
-    if (!yaml_is_number(node->text, false))
-        return yaml_error(stream, node, error, ERR_INPUT, "'%.*s' is not a whole number",
-                          YAML_QUOTE_MAX_BYTES, node->text);
-    errno = 0;
-    long long integer = strtoll(node->text, NULL, 10);
-    if (errno != 0 || integer < least || integer > most)
-        return yaml_error(stream, node, error, ERR_INPUT,
-                          "%s is out of bounds; it must be %lld to %lld", node->text,
-                          (long long)least, (long long)most);
-    *ret_integer = integer;
-    return 0;
-}
-
-int yaml_read_number(const struct yaml_stream *stream, const struct yaml_node *node, double least,
-                     double most, double *ret_number, struct error *error)
-{
-    int code = yaml_check_plain(stream, node, "a number", error);
-    if (code != 0)
-        return code;
-    if (!yaml_is_number(node->text, true))
-        return yaml_error(stream, node, error, ERR_INPUT, "'%.*s' is not a number",
-                          YAML_QUOTE_MAX_BYTES, node->text);
-    double number = strtod(node->text, NULL);
-    if (!(number >= least && number <= most))
-        return yaml_error(stream, node, error, ERR_INPUT,
-                          "%s is out of bounds; it must be %g to %g", node->text, least, most);
-    *ret_number = number;
-    return 0;
-}
-
-int yaml_read_bool(const struct yaml_stream *stream, const struct yaml_node *node, bool *ret_truth,
-                   struct error *error)
-{
-    int code = yaml_check_plain(stream, node, "true or false", error);
-    if (code != 0)
-        return code;
-    bool is_true = strcmp(node->text, "true") == 0;
-    if (!is_true && strcmp(node->text, "false") != 0)
-        return yaml_error(stream, node, error, ERR_INPUT, "'%.*s' where true or false is needed",
-                          YAML_QUOTE_MAX_BYTES, node->text);
-    *ret_truth = is_true;
-    return 0;
 }

@@ -1,24 +1,28 @@
 /*
- * The bus: publish records, consume a home topic in a group, read tables. A narrow interface over Kafka.
+ * The bus: publish records, consume a home topic in a group, read tables. A narrow interface over
+ * Kafka.
  *
- * Design: `struct bus` is a table of functions with two implementations: bus_kafka.h (librdkafka, bridged to the loop by an
- * eventfd) and bus_memory.h (an in-memory world driven by a seed, for the simulation and unit tests). Nothing above this
- * header knows which one it has.
+ * Design: `struct bus` is a table of functions with two implementations: bus_kafka.h (librdkafka,
+ * bridged to the loop by an eventfd) and bus_memory.h (an in-memory world driven by a seed, for the
+ * simulation and unit tests). Nothing above this header knows which one it has.
  *
  *   publish ──▶ delivered(code, partition, offset)           exactly once for each accepted message
  *   group   ──▶ assigned → record* → revoking → (given up by the owner) → …   or lost
- *   reader  ──▶ record* → caught_up(partition)               from the beginning; no group, no offsets stored
+ *   reader  ──▶ record* → caught_up(partition)               from the beginning; no group, no
+ * offsets stored
  *
- * Invariants: all callbacks run on the loop thread, never from within the call that started them; a record is borrowed for the
- * callback only; a stored offset is committed later and never goes back within an assignment; after a partition was
- * given up or lost nothing is stored for it.
+ * Invariants: all callbacks run on the loop thread, never from within the call that started them; a
+ * record is borrowed for the callback only; a stored offset is committed later and never goes back
+ * within an assignment; after a partition was given up or lost nothing is stored for it.
  */
 #ifndef NODAG_TOPICS_BUS_H
 #define NODAG_TOPICS_BUS_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "topics/envelope.h"
@@ -29,48 +33,71 @@
 
 /* A record as consumed; everything borrowed for the callback. */
 struct bus_record {
-    enum topic topic;      /* where it stands */
-    int32_t partition;     /* which partition */
-    int64_t offset;        /* which offset */
-    int64_t timestamp_ms;  /* Kafka's timestamp, since 1970 */
-    const char *key;       /* NULL: none; not NUL-terminated */
-    size_t key_bytes;      /* length */
-    const char *value;     /* NULL: tombstone; not NUL-terminated */
-    size_t value_bytes;    /* length */
+    enum topic topic;                   /* where it stands */
+    int32_t partition;                  /* which partition */
+    int64_t offset;                     /* which offset */
+    int64_t timestamp_ms;               /* Kafka's timestamp, since 1970 */
+    const char *key;                    /* NULL: none; not NUL-terminated */
+    size_t key_bytes;                   /* length */
+    const char *value;                  /* NULL: tombstone; not NUL-terminated */
+    size_t value_bytes;                 /* length */
     const struct event_header *headers; /* as they stand in the record */
-    size_t header_count;   /* how many */
+    size_t header_count;                /* how many */
 };
 
 /* A record to publish; everything is borrowed until publish returns, unless take_value. */
 struct bus_message {
-    enum topic topic;        /* where to */
-    int32_t partition;       /* or BUS_PARTITION_BY_KEY */
-    const char *key;         /* required for compacted topics */
-    size_t key_bytes;        /* length */
-    const char *value;       /* NULL: tombstone */
-    size_t value_bytes;      /* length */
-    bool take_value;         /* value was made by base/memory.h: the bus owns it when publish returned 0 */
+    enum topic topic;   /* where to */
+    int32_t partition;  /* or BUS_PARTITION_BY_KEY */
+    const char *key;    /* required for compacted topics */
+    size_t key_bytes;   /* length */
+    const char *value;  /* NULL: tombstone */
+    size_t value_bytes; /* length */
+    bool take_value; /* value was made by base/memory.h: the bus owns it when publish returned 0 */
     const struct event_header *headers; /* NULL with count 0 */
-    size_t header_count;     /* how many */
+    size_t header_count;                /* how many */
 };
 
+/* Returns what counts against the topic's message size: key, value and headers. Any thread. */
+static inline size_t bus_message_bytes(const struct bus_message *message)
+{
+    size_t bytes = message->key_bytes + message->value_bytes;
+    for (size_t i = 0; i < message->header_count; i++)
+        bytes += strlen(message->headers[i].name) + message->headers[i].value_bytes;
+    return bytes;
+}
+
+/* Asserts what every publisher must keep to, whatever the implementation. Any thread. */
+static inline void bus_message_check(const struct bus_message *message)
+{
+    assert(message->topic < TOPIC_COUNT);
+    assert(message->partition >= BUS_PARTITION_BY_KEY);
+    assert(message->key != NULL || !topic_is_compacted(message->topic));
+    assert(message->header_count == 0 || message->headers != NULL);
+    (void)message;
+}
+
 /*
- * What came of a message. code 0: acknowledged by all in-sync replicas at (partition, offset). Else ERR_TIMEOUT (not acknowledged
- * within the message timeout; it may or may not stand in the topic), ERR_UNAVAILABLE, ERR_TOO_LARGE, ERR_DENIED, ERR_IO.
+ * What came of a message. code 0: acknowledged by all in-sync replicas at (partition, offset). Else
+ * ERR_TIMEOUT (not acknowledged within the message timeout; it may or may not stand in the topic),
+ * ERR_UNAVAILABLE, ERR_TOO_LARGE, ERR_DENIED, ERR_IO, ERR_CANCELLED (the bus was freed meanwhile:
+ * only free what waited).
  */
 typedef void (*bus_delivered_fn)(void *argument, int code, int32_t partition, int64_t offset);
 
 /* One partition with the offsets that matter when it is assigned. */
 struct bus_partition {
-    int32_t partition;     /* which */
-    int64_t start_offset;  /* where consumption starts; known for readers and the memory bus, else -1 */
+    int32_t partition; /* which */
+    int64_t
+        start_offset; /* where consumption starts; known for readers and the memory bus, else -1 */
 };
 
 /* What the owner of a group is told. */
 struct bus_group_handler {
     /* These partitions are the owner's now; records follow. */
     void (*assigned)(void *argument, const struct bus_partition *partitions, size_t count);
-    /* Asks for these back: finish effects in flight, store offsets, then call bus_group_give_up once for all of them. */
+    /* Asks for these back: finish effects in flight, store offsets, then call bus_group_give_up
+     * once for all of them. */
     void (*revoking)(void *argument, const int32_t *partitions, size_t count);
     /* These are gone already: abandon at once; nothing is stored any more. */
     void (*lost)(void *argument, const int32_t *partitions, size_t count);
@@ -82,7 +109,8 @@ struct bus_group_handler {
 struct bus_reader_handler {
     /* One record, oldest first within its partition. */
     void (*record)(void *argument, const struct bus_record *record);
-    /* The end offset that was seen when the partition was added has been reached. Once for each addition. */
+    /* The end offset that was seen when the partition was added has been reached. Once for each
+     * addition. */
     void (*caught_up)(void *argument, int32_t partition);
 };
 
@@ -99,12 +127,13 @@ struct bus {
                    void *argument);
     /* See bus_join. */
     int (*join)(struct bus *bus, enum topic topic, const char *group_name,
-                const struct bus_group_handler *handler, void *argument, struct bus_group **ret_group,
-                struct error *error);
+                const struct bus_group_handler *handler, void *argument,
+                struct bus_group **ret_group, struct error *error);
     /* See bus_group_store. */
     void (*group_store)(struct bus_group *group, int32_t partition, int64_t next_offset);
     /* See bus_group_pause. */
-    void (*group_pause)(struct bus_group *group, const int32_t *partitions, size_t count, bool pause);
+    void (*group_pause)(struct bus_group *group, const int32_t *partitions, size_t count,
+                        bool pause);
     /* See bus_group_give_up. */
     void (*group_give_up)(struct bus_group *group);
     /* See bus_group_leave. */
@@ -123,7 +152,8 @@ struct bus {
 };
 
 /*
- * The members of bus_group and bus_reader that the functions below need; implementations embed them first.
+ * The members of bus_group and bus_reader that the functions below need; implementations embed them
+ * first.
  */
 struct bus_group {
     struct bus *bus; /* whose it is */
@@ -135,16 +165,18 @@ struct bus_reader {
 };
 
 /*
- * Hands a message to the producer. 0: `delivered(argument, …)` will be called exactly once (NULL allowed: nobody is told).
- * ERR_QUEUE_FULL: the bounded queue is full, try later; ERR_TOO_LARGE: over the topic's message size. Loop thread.
+ * Hands a message to the producer. 0: `delivered(argument, …)` will be called exactly once (NULL
+ * allowed: nobody is told). ERR_QUEUE_FULL: the bounded queue is full, try later; ERR_TOO_LARGE:
+ * over the topic's message size. Loop thread.
  */
-static inline int bus_publish(struct bus *bus, const struct bus_message *message, bus_delivered_fn delivered,
-                              void *argument)
+static inline int bus_publish(struct bus *bus, const struct bus_message *message,
+                              bus_delivered_fn delivered, void *argument)
 {
     return bus->publish(bus, message, delivered, argument);
 }
 
-/* Joins a consumer group on one topic; owned by the bus until bus_group_leave. ERR_INPUT, ERR_DENIED. Loop thread. */
+/* Joins a consumer group on one topic; owned by the bus until bus_group_leave. ERR_INPUT,
+ * ERR_DENIED. Loop thread. */
 static inline int bus_join(struct bus *bus, enum topic topic, const char *group_name,
                            const struct bus_group_handler *handler, void *argument,
                            struct bus_group **ret_group, struct error *error)
@@ -152,14 +184,17 @@ static inline int bus_join(struct bus *bus, enum topic topic, const char *group_
     return bus->join(bus, topic, group_name, handler, argument, ret_group, error);
 }
 
-/* Notes that everything below `next_offset` is finished; committed within a second. No effect once given up. Loop thread. */
+/* Notes that everything below `next_offset` is finished; committed within a second. No effect once
+ * given up. Loop thread. */
 static inline void bus_group_store(struct bus_group *group, int32_t partition, int64_t next_offset)
 {
     group->bus->group_store(group, partition, next_offset);
 }
 
-/* Stops or resumes the flow of records of assigned partitions; records already fetched may still come. Loop thread. */
-static inline void bus_group_pause(struct bus_group *group, const int32_t *partitions, size_t count, bool pause)
+/* Stops or resumes the flow of records of assigned partitions; records already fetched may still
+ * come. Loop thread. */
+static inline void bus_group_pause(struct bus_group *group, const int32_t *partitions, size_t count,
+                                   bool pause)
 {
     group->bus->group_pause(group, partitions, count, pause);
 }
@@ -170,15 +205,18 @@ static inline void bus_group_give_up(struct bus_group *group)
     group->bus->group_give_up(group);
 }
 
-/* Commits, leaves the group, frees it and calls `left(argument)`; `revoking` is not called any more. Loop thread. */
-static inline void bus_group_leave(struct bus_group *group, void (*left)(void *argument), void *argument)
+/* Commits, leaves the group, frees it and calls `left(argument)`; `revoking` is not called any
+ * more. Loop thread. */
+static inline void bus_group_leave(struct bus_group *group, void (*left)(void *argument),
+                                   void *argument)
 {
     group->bus->group_leave(group, left, argument);
 }
 
 /* Makes a reader of a topic without partitions yet; owned. Loop thread. */
-static inline int bus_read(struct bus *bus, enum topic topic, const struct bus_reader_handler *handler,
-                           void *argument, struct bus_reader **ret_reader, struct error *error)
+static inline int bus_read(struct bus *bus, enum topic topic,
+                           const struct bus_reader_handler *handler, void *argument,
+                           struct bus_reader **ret_reader, struct error *error)
 {
     return bus->read(bus, topic, handler, argument, ret_reader, error);
 }
@@ -189,7 +227,8 @@ static inline void bus_reader_add(struct bus_reader *reader, int32_t partition)
     reader->bus->reader_add(reader, partition);
 }
 
-/* Stops reading a partition, also from within a callback; no callback for it any more. No effect if it is not read. Loop thread. */
+/* Stops reading a partition, also from within a callback; no callback for it any more. No effect if
+ * it is not read. Loop thread. */
 static inline void bus_reader_remove(struct bus_reader *reader, int32_t partition)
 {
     reader->bus->reader_remove(reader, partition);
@@ -202,7 +241,8 @@ static inline void bus_reader_free(struct bus_reader *reader)
         reader->bus->reader_free(reader);
 }
 
-/* Gives the number of partitions that the topic has in the cluster. ERR_UNAVAILABLE until it is known; ERR_NOT_FOUND. Loop thread. */
+/* Gives the number of partitions that the topic has in the cluster. ERR_UNAVAILABLE until it is
+ * known; ERR_NOT_FOUND. Loop thread. */
 static inline int bus_partition_count(struct bus *bus, enum topic topic, int32_t *ret_count)
 {
     return bus->partition_count(bus, topic, ret_count);

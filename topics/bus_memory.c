@@ -7,8 +7,8 @@
  *
  *      publish ──▶ outbox ──step──▶ appended to the partition (or failed by a fault) ──step──▶ delivered(code, …)
  *
- * A crash (bus_memory_close) decides by chance, for each message that was not appended yet, up to which one each outbox still
- * reached the broker.
+ * A crash (bus_memory_close) decides by chance up to which message each outbox still reached the broker, and tells all owners
+ * ERR_CANCELLED.
  *
  * Invariants: messages of one connection for one partition are appended in the order in which they were published; a record never
  * moves in memory once it was appended; no randomness is drawn for a fault whose chance is 0.
@@ -144,21 +144,6 @@ static int32_t choose_partition(struct bus_memory *cluster, const struct bus_mes
     return subject_key_partition(message->key, message->key_bytes, count);
 }
 
-static void check_message(const struct bus_message *message)
-{
-    assert(message->topic < TOPIC_COUNT);
-    assert(message->key != NULL || !topic_is_compacted(message->topic));
-    assert(message->header_count == 0 || message->headers != NULL);
-}
-
-static size_t message_bytes(const struct bus_message *message)
-{
-    size_t bytes = message->key_bytes + message->value_bytes;
-    for (size_t i = 0; i < message->header_count; i++)
-        bytes += strlen(message->headers[i].name) + message->headers[i].value_bytes;
-    return bytes;
-}
-
 /* ---- publishing ---- */
 
 /* One step of an outbox: appends its oldest message, or answers it. */
@@ -216,10 +201,10 @@ static int memory_publish(struct bus *bus, const struct bus_message *message,
 {
     struct memory_bus *connection = (struct memory_bus *)bus;
     struct bus_memory *cluster = connection->cluster;
-    check_message(message);
-    if (message_bytes(message) > (size_t)topic_row(message->topic)->message_max_bytes)
+    bus_message_check(message);
+    if (bus_message_bytes(message) > (size_t)topic_row(message->topic)->message_max_bytes)
         return ERR_TOO_LARGE;
-    if (connection->outgoing_count >= OUTGOING_MAX
+    if (connection->closing || connection->outgoing_count >= OUTGOING_MAX
         || cluster_chance(cluster, cluster->faults.publish_refused))
         return ERR_QUEUE_FULL;
     int32_t partition = choose_partition(cluster, message);
@@ -236,11 +221,14 @@ static int memory_publish(struct bus *bus, const struct bus_message *message,
     return 0;
 }
 
-/* Ends an outbox at a crash: a part of what was under way, by chance, still reaches its topic, in order. */
-static void outbox_release(struct outbox *outbox)
+/*
+ * Empties an outbox at a crash: a part of what was under way, by chance, still reaches its topic, in order. The messages are moved to
+ * `cancelled`.
+ */
+static void outbox_crash(struct outbox *outbox, struct outgoing ***cancelled)
 {
     struct bus_memory *cluster = outbox->connection->cluster;
-    activity_release(&outbox->activity);
+    activity_cancel(&outbox->activity);
     bool reaches = true;
     while (outbox->first != NULL) {
         struct outgoing *oldest = outbox->first;
@@ -250,7 +238,41 @@ static void outbox_release(struct outbox *outbox)
             (void)cluster_append(cluster, TAKE(oldest->stored));
         else if (!oldest->appended)
             stored_free(TAKE(oldest->stored));
-        free(oldest);
+        oldest->next = NULL;
+        **cancelled = oldest;
+        *cancelled = &oldest->next;
+    }
+    outbox->last = &outbox->first;
+}
+
+/* Ends everything that is under way and tells its owners, while groups and readers still stand. */
+static void connection_cancel_outgoing(struct memory_bus *connection)
+{
+    struct outgoing *cancelled = NULL;
+    struct outgoing **last = &cancelled;
+    for (size_t t = 0; t < TOPIC_COUNT; t++) {
+        if (connection->outboxes[t] == NULL)
+            continue;
+        for (int32_t p = 0; p < connection->cluster->topics[t].count; p++)
+            outbox_crash(&connection->outboxes[t][p], &last);
+    }
+    while (cancelled != NULL) {
+        struct outgoing *outgoing = cancelled;
+        cancelled = outgoing->next;
+        if (outgoing->delivered != NULL)
+            outgoing->delivered(outgoing->argument, ERR_CANCELLED, -1, -1);
+        free(outgoing);
+    }
+}
+
+static void connection_free_outboxes(struct memory_bus *connection)
+{
+    for (size_t t = 0; t < TOPIC_COUNT; t++) {
+        if (connection->outboxes[t] == NULL)
+            continue;
+        for (int32_t p = 0; p < connection->cluster->topics[t].count; p++)
+            activity_release(&connection->outboxes[t][p].activity);
+        free(connection->outboxes[t]);
     }
 }
 
@@ -415,16 +437,12 @@ void bus_memory_close(struct bus *bus)
         return;
     struct memory_bus *connection = (struct memory_bus *)bus;
     struct bus_memory *cluster = connection->cluster;
+    connection->closing = true;
+    connection_cancel_outgoing(connection);
     while (connection->readers != NULL)
         memory_reader_free(&connection->readers->reader);
     groups_abandon(connection);
-    for (size_t t = 0; t < TOPIC_COUNT; t++) {
-        if (connection->outboxes[t] == NULL)
-            continue;
-        for (int32_t p = 0; p < cluster->topics[t].count; p++)
-            outbox_release(&connection->outboxes[t][p]);
-        free(connection->outboxes[t]);
-    }
+    connection_free_outboxes(connection);
     struct memory_bus **link = &cluster->connections;
     while (*link != connection)
         link = &(*link)->next;
@@ -470,6 +488,6 @@ const struct bus_record *bus_memory_latest(const struct bus_memory *cluster, enu
 
 int64_t bus_memory_append(struct bus_memory *cluster, const struct bus_message *message)
 {
-    check_message(message);
+    bus_message_check(message);
     return cluster_append(cluster, stored_new(message, choose_partition(cluster, message)));
 }

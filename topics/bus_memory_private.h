@@ -1,8 +1,9 @@
 /*
  * What the files of the memory bus share; nobody else includes this. See bus_memory.h.
  *
- * Design: everything that happens later is an `activity`: it waits out a random delay on a timer of the loop and then stands
- * among the ready ones, of which one at a time is drawn by chance. So even with no delay at all the order is the seed's.
+ * Design: everything that happens later is an `activity`: it waits out a random delay on a timer of
+ * the loop and then stands among the ready ones, of which one at a time is drawn by chance. So even
+ * with no delay at all the order is the seed's.
  *
  *      activity:  IDLE ──start──▶ WAITING ──timer──▶ READY ──drawn──▶ IDLE, and its function runs
  *
@@ -12,8 +13,9 @@
  *                               ├─ readers ── cursors[p]
  *                               └─ members (struct memory_group) ── cursors[p]
  *
- * Invariants: a function of an activity changes all state before it calls a callback and touches nothing afterwards, because the
- * callback may close the connection; all functions here run on the loop thread.
+ * Invariants: a function of an activity changes all state before it calls a callback and touches
+ * nothing afterwards, because the callback may close the connection; all functions here run on the
+ * loop thread.
  */
 #ifndef NODAG_TOPICS_BUS_MEMORY_PRIVATE_H
 #define NODAG_TOPICS_BUS_MEMORY_PRIVATE_H
@@ -33,7 +35,8 @@ enum activity_state {
     ACTIVITY_READY,   /* in the cluster's ready list */
 };
 
-/* Something that happens later. Embedded in its owner; made by activity_init, ended by activity_release. */
+/* Something that happens later. Embedded in its owner; made by activity_init, ended by
+ * activity_release. */
 struct activity {
     struct bus_memory *cluster; /* borrowed */
     struct loop_timer *timer;   /* owned */
@@ -87,7 +90,8 @@ struct outgoing {
     void *argument;             /* of delivered */
 };
 
-/* Messages of one connection for one partition: they keep their order, as the idempotent producer's do. */
+/* Messages of one connection for one partition: they keep their order, as the idempotent producer's
+ * do. */
 struct outbox {
     struct memory_bus *connection; /* whose it is */
     struct outgoing *first;        /* oldest */
@@ -99,24 +103,26 @@ struct outbox {
 
 /* One connection of one simulated process. */
 struct memory_bus {
-    struct bus bus;                      /* first: the interface */
-    struct bus_memory *cluster;          /* borrowed */
-    struct memory_bus *next;             /* in the cluster's list */
-    struct outbox *outboxes[TOPIC_COUNT]; /* owned arrays, one outbox a partition; NULL before first use */
-    size_t outgoing_count;               /* messages in all outboxes */
-    struct memory_reader *readers;       /* list, owned */
+    struct bus bus;             /* first: the interface */
+    struct bus_memory *cluster; /* borrowed */
+    struct memory_bus *next;    /* in the cluster's list */
+    struct outbox
+        *outboxes[TOPIC_COUNT];    /* owned arrays, one outbox a partition; NULL before first use */
+    size_t outgoing_count;         /* messages in all outboxes */
+    struct memory_reader *readers; /* list, owned */
+    bool closing;                  /* publishes are refused */
 };
 
 /* A place in a partition from which records flow. */
 struct cursor {
-    void *owner;              /* struct memory_reader or struct member */
-    int32_t partition;        /* which */
-    bool active;              /* read or assigned */
-    bool paused;              /* no new deliveries */
-    bool caught_up;           /* reader: told */
-    int64_t position;         /* next offset */
-    int64_t end_at_add;       /* reader: where it is caught up */
-    int64_t stored_offset;    /* group: finished below this; -1: nothing stored in this assignment */
+    void *owner;           /* struct memory_reader or struct member */
+    int32_t partition;     /* which */
+    bool active;           /* read or assigned */
+    bool paused;           /* no new deliveries */
+    bool caught_up;        /* reader: told */
+    int64_t position;      /* next offset */
+    int64_t end_at_add;    /* reader: where it is caught up */
+    int64_t stored_offset; /* group: finished below this; -1: nothing stored in this assignment */
     struct activity activity; /* one delivery */
 };
 
@@ -139,7 +145,8 @@ void activity_release(struct activity *activity);
 /* Returns true with a chance of `chance` in 1000; draws nothing where the chance is 0. */
 bool cluster_chance(struct bus_memory *cluster, unsigned chance);
 
-/* Starts a cursor again after a delivery or an append if it has anything to do; batches by chance, as fetches do. */
+/* Starts a cursor again after a delivery or an append if it has anything to do; batches by chance,
+ * as fetches do. */
 void cursor_continue(struct cursor *cursor, bool just_delivered);
 
 /* Returns the partition's end offset. */
@@ -163,7 +170,8 @@ int memory_join(struct bus *bus, enum topic topic, const char *group_name,
 void memory_group_store(struct bus_group *group, int32_t partition, int64_t next_offset);
 
 /* Implements bus_group_pause. */
-void memory_group_pause(struct bus_group *group, const int32_t *partitions, size_t count, bool pause);
+void memory_group_pause(struct bus_group *group, const int32_t *partitions, size_t count,
+                        bool pause);
 
 /* Implements bus_group_give_up. */
 void memory_group_give_up(struct bus_group *group);

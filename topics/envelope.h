@@ -1,13 +1,15 @@
 /*
- * The event envelope: CloudEvents 1.0 in Kafka's binary content mode, encoded to and decoded strictly from record headers.
- * Sources: CloudEvents 1.0.2 "Kafka Protocol Binding" §3.2, the CloudEvents GitHub adapter document.
+ * The event envelope: CloudEvents 1.0 in Kafka's binary content mode, encoded to and decoded
+ * strictly from record headers. Sources: CloudEvents 1.0.2 "Kafka Protocol Binding" §3.2, the
+ * CloudEvents GitHub adapter document.
  *
- * Design: attributes travel as headers `ce_NAME` with UTF-8 text, the value is the payload untouched. Consumers route and skip
- * by headers and key without parsing a payload. Decoding copies nothing: a `struct event` points into the record.
+ * Design: attributes travel as headers `ce_NAME` with UTF-8 text, the value is the payload
+ * untouched. Consumers route and skip by headers and key without parsing a payload. Decoding copies
+ * nothing: a `struct event` points into the record.
  *
- * Strict means: specversion 1.0; id, source, type present, not empty, valid UTF-8 without control characters, within
- * ENVELOPE_ATTRIBUTE_MAX_BYTES; a known header twice is refused; time, if present, is RFC 3339. Unknown ce_ headers are
- * allowed (others may add extensions).
+ * Strict means: specversion 1.0; id, source, type present, not empty, valid UTF-8 without control
+ * characters, within ENVELOPE_ATTRIBUTE_MAX_BYTES; a known header twice is refused; time, if
+ * present, is RFC 3339. Unknown ce_ headers are allowed (others may add extensions).
  *
  * Invariant: envelope_decode(envelope_encode(e)) == e.
  */
@@ -27,7 +29,8 @@
 /* Most headers of a record that are looked at; more is refused. */
 #define ENVELOPE_HEADERS_MAX 64
 
-/* A text with a length, borrowed; data NULL: absent. Not NUL-terminated when it comes from a record. */
+/* A text with a length, borrowed; data NULL: absent. Not NUL-terminated when it comes from a
+ * record. */
 struct text {
     const char *data; /* borrowed */
     size_t bytes;     /* length */
@@ -56,8 +59,8 @@ struct event {
 #define ENVELOPE_MEMBER(member, header, required) struct text member; /* see ENVELOPE_TABLE */
     ENVELOPE_TABLE(ENVELOPE_MEMBER)
 #undef ENVELOPE_MEMBER
-    bool has_time;    /* ce_time was there */
-    int64_t time_ms;  /* ce_time, since 1970 */
+    bool has_time;   /* ce_time was there */
+    int64_t time_ms; /* ce_time, since 1970 */
 };
 
 /* One record header; borrowed. */
@@ -81,10 +84,12 @@ struct text text_of(const char *string);
 bool text_equals(struct text text, const char *string);
 
 /* Writes the headers of an event. ERR_INPUT if a rule of strictness is broken. Any thread. */
-int envelope_encode(const struct event *event, struct event_headers *ret_headers, struct error *error) MUST_CHECK;
-
-/* Reads an event from headers; texts are borrowed from them. ERR_INPUT with the header's name. Any thread. */
-int envelope_decode(const struct event_header *headers, size_t header_count, struct event *ret_event,
+int envelope_encode(const struct event *event, struct event_headers *ret_headers,
                     struct error *error) MUST_CHECK;
+
+/* Reads an event from headers; texts are borrowed from them. ERR_INPUT with the header's name. Any
+ * thread. */
+int envelope_decode(const struct event_header *headers, size_t header_count,
+                    struct event *ret_event, struct error *error) MUST_CHECK;
 
 #endif

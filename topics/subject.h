@@ -1,8 +1,9 @@
 /*
  * Subject keys: what a record is about, as the bytes that decide its partition and so its order.
  *
- * Design: see the topics table. A repository's id survives renames and transfers of the repository, so keys are made of ids and
- * names stay in headers. Partitions are chosen as every Kafka client's murmur2 partitioner does.
+ * Design: see the topics table. A repository's id survives renames and transfers of the repository,
+ * so keys are made of ids and names stay in headers. Partitions are chosen as every Kafka client's
+ * murmur2 partitioner does.
  */
 #ifndef NODAG_TOPICS_SUBJECT_H
 #define NODAG_TOPICS_SUBJECT_H
@@ -23,9 +24,11 @@ int subject_key_parse_issue(const char *key, size_t key_bytes, int64_t *ret_repo
                             int64_t *ret_number) MUST_CHECK;
 
 /* Writes "REACTOR|KEY", the key of `pending`. ERR_TOO_LARGE. Any thread. */
-int subject_key_pending(const char *reactor, const char *key, char ret_key[SUBJECT_KEY_BYTES]) MUST_CHECK;
+int subject_key_pending(const char *reactor, const char *key,
+                        char ret_key[SUBJECT_KEY_BYTES]) MUST_CHECK;
 
-/* Returns the partition of a key as Kafka's default (murmur2) partitioner computes it; partitions ≥ 1. Any thread. */
+/* Returns the partition of a key as Kafka's default (murmur2) partitioner computes it; partitions
+ * ≥ 1. Any thread. */
 int32_t subject_key_partition(const void *key, size_t key_bytes, int32_t partitions);
 
 #endif

@@ -1,12 +1,14 @@
 /*
  * The contract's first half: one table of topics.
  *
- * Design: TOPIC_TABLE is the only list. The enum, the names, `nodag topics create|list|check|acls`, the README's table and the
- * tests are made from it. A row says what the key is, because the order of records is promised for each key only, and so the
- * number of partitions is fixed when a topic is created.
+ * Design: TOPIC_TABLE is the only list. The enum, the names, `nodag topics create|list|check|acls`,
+ * the README's table and the tests are made from it. A row says what the key is, because the order
+ * of records is promised for each key only, and so the number of partitions is fixed when a topic
+ * is created.
  *
- * Invariants: names never change their meaning; compacted topics close segments hourly (segment.ms), or little would ever be
- * compacted; max.message.bytes leaves room over the largest body for headers and batch framing.
+ * Invariants: names never change their meaning; compacted topics close segments hourly
+ * (segment.ms), or little would ever be compacted; max.message.bytes leaves room over the largest
+ * body for headers and batch framing.
  */
 #ifndef NODAG_TOPICS_TOPIC_H
 #define NODAG_TOPICS_TOPIC_H
@@ -42,8 +44,9 @@
 #define TOPIC_LAG_HISTORY_MS (90LL * 24 * 3600 * 1000)
 
 /*
- * Every topic: enum name, name, partitions, cleanup.policy, retention.ms (-1: for ever), segment.ms (-1: broker's default),
- * min.compaction.lag.ms (-1: none), max.message.bytes, compression.type, key, value.
+ * Every topic: enum name, name, partitions, cleanup.policy, retention.ms (-1: for ever), segment.ms
+ * (-1: broker's default), min.compaction.lag.ms (-1: none), max.message.bytes, compression.type,
+ * key, value.
  */
 #define TOPIC_TABLE(X)                                                                             \
     X(TOPIC_GITHUB_EVENTS, "github.events", TOPIC_PARTITIONS_MANY, "delete",                       \
@@ -51,8 +54,7 @@
       "repository-id#number, repository-id, organisation or user id, or event name",               \
       "webhook payload, byte for byte")                                                            \
     X(TOPIC_ISSUES, "issues", TOPIC_PARTITIONS_MANY, "compact", -1, TOPIC_SEGMENT_MS, -1,          \
-      TOPIC_MESSAGE_MAX_BYTES, "producer", "repository-id#number",                                 \
-      "JSON: the issue as it is now")                                                              \
+      TOPIC_MESSAGE_MAX_BYTES, "producer", "repository-id#number", "JSON: the issue as it is now") \
     X(TOPIC_GIT_PUSHES, "git.pushes", TOPIC_PARTITIONS_MANY, "compact", -1, TOPIC_SEGMENT_MS,      \
       TOPIC_LAG_HISTORY_MS, TOPIC_MESSAGE_MAX_BYTES, "producer", "repository-url|ref",             \
       "JSON: one move of a head")                                                                  \
@@ -87,22 +89,22 @@ enum topic {
 #define TOPIC_ENUM(id, name, ...) id, /* see TOPIC_TABLE */
     TOPIC_TABLE(TOPIC_ENUM)
 #undef TOPIC_ENUM
-    TOPIC_COUNT, /* number of topics; no topic */
+        TOPIC_COUNT, /* number of topics; no topic */
 };
 
 /* One row of TOPIC_TABLE. */
 struct topic_row {
-    enum topic id;                     /* its place in the enum */
-    const char *name;                  /* Kafka's name */
-    int partitions;                    /* at creation */
-    const char *cleanup_policy;        /* cleanup.policy */
-    int64_t retention_ms;              /* retention.ms; -1: for ever */
-    int64_t segment_ms;                /* segment.ms; -1: the broker's default */
-    int64_t min_compaction_lag_ms;     /* min.compaction.lag.ms; -1: none */
-    int64_t message_max_bytes;         /* max.message.bytes */
-    const char *compression;           /* compression.type; "producer": as the producer chose */
-    const char *key;                   /* what the key is, for people */
-    const char *value;                 /* what the value is, for people */
+    enum topic id;                 /* its place in the enum */
+    const char *name;              /* Kafka's name */
+    int partitions;                /* at creation */
+    const char *cleanup_policy;    /* cleanup.policy */
+    int64_t retention_ms;          /* retention.ms; -1: for ever */
+    int64_t segment_ms;            /* segment.ms; -1: the broker's default */
+    int64_t min_compaction_lag_ms; /* min.compaction.lag.ms; -1: none */
+    int64_t message_max_bytes;     /* max.message.bytes */
+    const char *compression;       /* compression.type; "producer": as the producer chose */
+    const char *key;               /* what the key is, for people */
+    const char *value;             /* what the value is, for people */
 };
 
 /* Returns the row of a topic < TOPIC_COUNT; static storage. Any thread. */
@@ -114,7 +116,8 @@ const char *topic_name(enum topic topic);
 /* Finds a topic by name. ERR_NOT_FOUND. Any thread. */
 int topic_from_name(const char *name, enum topic *ret_topic) MUST_CHECK;
 
-/* Returns true if the topic is compacted, so that its records can be folded into a table. Any thread. */
+/* Returns true if the topic is compacted, so that its records can be folded into a table. Any
+ * thread. */
 bool topic_is_compacted(enum topic topic);
 
 #endif

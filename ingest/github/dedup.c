@@ -27,11 +27,11 @@
 
 struct dedup_entry {
     struct dedup_key key;
-    struct dedup_entry *chain;      /* next in its bucket */
-    struct dedup_entry *newer;      /* next in the list by age, if published */
-    struct dedup_waiter *waiters;   /* first who waits */
-    struct dedup_waiter **last;     /* the link at the end of the waiters */
-    int64_t published_ms;           /* when; -1: in flight */
+    struct dedup_entry *chain;    /* next in its bucket */
+    struct dedup_entry *newer;    /* next in the list by age, if published */
+    struct dedup_waiter *waiters; /* first who waits */
+    struct dedup_waiter **last;   /* the link at the end of the waiters */
+    int64_t published_ms;         /* when; -1: in flight */
 };
 
 struct dedup {
@@ -39,9 +39,9 @@ struct dedup {
     size_t published_max;
     int64_t age_max_ms;
     uint64_t hash_seed[2];
-    size_t bucket_count;            /* a power of two */
-    struct dedup_entry **buckets;   /* owned, and so are the entries */
-    struct dedup_entry *oldest;     /* of the published */
+    size_t bucket_count;          /* a power of two */
+    struct dedup_entry **buckets; /* owned, and so are the entries */
+    struct dedup_entry *oldest;   /* of the published */
     struct dedup_entry *newest;
     size_t published_count;
     size_t in_flight_count;
@@ -108,7 +108,8 @@ static struct dedup_entry **bucket_of(struct dedup *dedup, const struct dedup_ke
 
 static bool key_equal(const struct dedup_key *left, const struct dedup_key *right)
 {
-    return left->hook_id == right->hook_id && memcmp(left->guid, right->guid, sizeof(left->guid)) == 0;
+    return left->hook_id == right->hook_id &&
+           memcmp(left->guid, right->guid, sizeof(left->guid)) == 0;
 }
 
 /* Takes an entry out of its bucket and frees it. */

@@ -47,9 +47,9 @@ struct dedup_key {
 struct dedup_waiter {
     /* Tells the outcome: 0 or a negative code. The waiter does not wait any more when it is called. */
     void (*finished)(struct dedup_waiter *waiter, int code);
-    struct dedup_entry *entry;         /* what it waits for; NULL: it does not */
-    struct dedup_waiter *next;         /* in the entry's list */
-    struct dedup_waiter **previous;    /* the link that points here */
+    struct dedup_entry *entry;      /* what it waits for; NULL: it does not */
+    struct dedup_waiter *next;      /* in the entry's list */
+    struct dedup_waiter **previous; /* the link that points here */
 };
 
 /* What dedup_begin found. */

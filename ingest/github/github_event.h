@@ -36,15 +36,16 @@
 #define GITHUB_EVENT_SUFFIX_MAX_BYTES 100
 
 /* Memory of a type: prefix, event, two suffixes, dots and a NUL. */
-#define GITHUB_EVENT_TYPE_BYTES (16 + HEAD_EVENT_MAX_BYTES + 2 * (GITHUB_EVENT_SUFFIX_MAX_BYTES + 1))
+#define GITHUB_EVENT_TYPE_BYTES                                                                    \
+    (16 + HEAD_EVENT_MAX_BYTES + 2 * (GITHUB_EVENT_SUFFIX_MAX_BYTES + 1))
 
 /* One event, ready to be published. Texts of `envelope` are borrowed from head, payload and this struct itself. */
 struct github_event {
-    struct event envelope;                           /* everything but the value */
-    size_t key_bytes;                                /* length of key */
-    char key[SUBJECT_KEY_BYTES];                     /* the record's key, with a NUL */
-    char type[GITHUB_EVENT_TYPE_BYTES];              /* memory of the type */
-    char source[ENVELOPE_ATTRIBUTE_MAX_BYTES + 1];   /* memory of a source made of two members */
+    struct event envelope;                         /* everything but the value */
+    size_t key_bytes;                              /* length of key */
+    char key[SUBJECT_KEY_BYTES];                   /* the record's key, with a NUL */
+    char type[GITHUB_EVENT_TYPE_BYTES];            /* memory of the type */
+    char source[ENVELOPE_ATTRIBUTE_MAX_BYTES + 1]; /* memory of a source made of two members */
 };
 
 /*

@@ -53,15 +53,17 @@ static int read_event(const struct head_input *input, struct delivery_head *head
                       struct refusal *refusal)
 {
     if (input->event == NULL)
-        return refusal_set(refusal, 400, REASON_HEADER,
-                           "the header X-GitHub-Event is missing: this address takes GitHub's webhook "
-                           "deliveries only");
-    if (!consists_of(input->event, "abcdefghijklmnopqrstuvwxyz0123456789_", HEAD_EVENT_MAX_BYTES)
-        || input->event[0] < 'a')
-        return refusal_set(refusal, 400, REASON_HEADER,
-                           "the header X-GitHub-Event is malformed: expected an event's name, lower-case "
-                           "letters, digits and underscores, at most %d",
-                           HEAD_EVENT_MAX_BYTES);
+        return refusal_set(
+            refusal, 400, REASON_HEADER,
+            "the header X-GitHub-Event is missing: this address takes GitHub's webhook "
+            "deliveries only");
+    if (!consists_of(input->event, "abcdefghijklmnopqrstuvwxyz0123456789_", HEAD_EVENT_MAX_BYTES) ||
+        input->event[0] < 'a')
+        return refusal_set(
+            refusal, 400, REASON_HEADER,
+            "the header X-GitHub-Event is malformed: expected an event's name, lower-case "
+            "letters, digits and underscores, at most %d",
+            HEAD_EVENT_MAX_BYTES);
     head->event = text_of(input->event);
     return 0;
 }
@@ -104,8 +106,9 @@ static int read_delivery(const struct head_input *input, struct delivery_head *h
                          struct refusal *refusal)
 {
     if (input->delivery == NULL)
-        return refusal_set(refusal, 400, REASON_HEADER,
-                           "the header X-GitHub-Delivery is missing: it names the delivery by a GUID");
+        return refusal_set(
+            refusal, 400, REASON_HEADER,
+            "the header X-GitHub-Delivery is missing: it names the delivery by a GUID");
     if (!read_guid(input->delivery, head->guid))
         return refusal_set(refusal, 400, REASON_HEADER,
                            "the header X-GitHub-Delivery is malformed: expected a GUID such as "
@@ -115,7 +118,8 @@ static int read_delivery(const struct head_input *input, struct delivery_head *h
 }
 
 /* Reads an id that may be absent. */
-static int read_id(const char *name, const char *value, struct text *ret_id, struct refusal *refusal)
+static int read_id(const char *name, const char *value, struct text *ret_id,
+                   struct refusal *refusal)
 {
     if (value == NULL)
         return 0;
@@ -137,9 +141,10 @@ static int read_origin(const struct head_input *input, struct delivery_head *hea
     if (code != 0 || input->target_type == NULL)
         return code;
     if (!consists_of(input->target_type, "abcdefghijklmnopqrstuvwxyz_", HEAD_TARGET_TYPE_MAX_BYTES))
-        return refusal_set(refusal, 400, REASON_HEADER,
-                           "the header X-GitHub-Hook-Installation-Target-Type is malformed: expected "
-                           "repository, organization, integration or the like");
+        return refusal_set(
+            refusal, 400, REASON_HEADER,
+            "the header X-GitHub-Hook-Installation-Target-Type is malformed: expected "
+            "repository, organization, integration or the like");
     head->target_type = text_of(input->target_type);
     return 0;
 }
@@ -166,12 +171,13 @@ static int read_signature(const struct head_input *input, struct delivery_head *
     const char *value = input->signature;
     size_t prefix_bytes = sizeof(SIGNATURE_PREFIX) - 1;
     if (value == NULL)
-        return refusal_set(refusal, 401, REASON_SIGNATURE,
-                           "the header X-Hub-Signature-256 is missing: set a secret in the webhook's "
-                           "settings, the same as configured here");
-    if (strncmp(value, SIGNATURE_PREFIX, prefix_bytes) != 0
-        || digest_from_text(value + prefix_bytes, strnlen(value + prefix_bytes, DIGEST_HEX_BYTES + 1),
-                            head->mac) != 0)
+        return refusal_set(
+            refusal, 401, REASON_SIGNATURE,
+            "the header X-Hub-Signature-256 is missing: set a secret in the webhook's "
+            "settings, the same as configured here");
+    if (strncmp(value, SIGNATURE_PREFIX, prefix_bytes) != 0 ||
+        digest_from_text(value + prefix_bytes, strnlen(value + prefix_bytes, DIGEST_HEX_BYTES + 1),
+                         head->mac) != 0)
         return refusal_set(refusal, 401, REASON_SIGNATURE,
                            "the header X-Hub-Signature-256 is malformed: expected sha256= and %d "
                            "hexadecimal digits",

@@ -56,7 +56,7 @@ enum reason {
 #define REASON_ENUM(name, text) name, /* see HEAD_REASON_TABLE */
     HEAD_REASON_TABLE(REASON_ENUM)
 #undef REASON_ENUM
-    REASON_COUNT, /* how many there are */
+        REASON_COUNT, /* how many there are */
 };
 
 /* Header values as they came; NULL: not sent; how often each was sent where once is all that is allowed. */
@@ -73,14 +73,14 @@ struct head_input {
 
 /* A head that was accepted; texts are borrowed from the input. */
 struct delivery_head {
-    struct text event;                /* [a-z][a-z0-9_]* */
-    struct text delivery;             /* the GUID as sent */
-    uint8_t guid[HEAD_GUID_BYTES];    /* the GUID's bytes */
-    struct text hook_id;              /* digits; absent if not sent */
-    struct text target_type;          /* [a-z_]*; absent if not sent */
-    struct text target_id;            /* digits; absent if not sent */
-    struct text signature;            /* "sha256=…" as sent */
-    uint8_t mac[DIGEST_BYTES];        /* what it says */
+    struct text event;             /* [a-z][a-z0-9_]* */
+    struct text delivery;          /* the GUID as sent */
+    uint8_t guid[HEAD_GUID_BYTES]; /* the GUID's bytes */
+    struct text hook_id;           /* digits; absent if not sent */
+    struct text target_type;       /* [a-z_]*; absent if not sent */
+    struct text target_id;         /* digits; absent if not sent */
+    struct text signature;         /* "sha256=…" as sent */
+    uint8_t mac[DIGEST_BYTES];     /* what it says */
 };
 
 /* A refusal. */

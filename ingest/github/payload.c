@@ -78,20 +78,21 @@ struct payload_value {
 
 struct payload {
     unsigned magic;
-    yajl_handle yajl;                                  /* owned */
+    yajl_handle yajl; /* owned */
     struct utf8 utf8;
-    uint64_t fed_bytes;                                /* of earlier pieces */
-    uint64_t tokens;                                   /* callbacks so far */
-    size_t depth;                                      /* open objects and arrays */
-    size_t frame_count;                                /* how many of them, from the top, are objects on a path */
-    uint8_t frames[PATH_DEPTH_MAX];                    /* their nodes; NODE_NONE for a member of the top that no path names */
-    uint8_t wanted;                                    /* node of the value that comes next, or NODE_NONE */
-    bool wants_time;                                   /* the value that comes next may be the latest time */
-    bool is_too_deep;                                  /* why yajl was cancelled */
-    int64_t latest_ms;                                 /* or -1 */
-    bool seen[PATH_NODES_MAX];                         /* nodes whose name was read, to find repeated members */
+    uint64_t fed_bytes; /* of earlier pieces */
+    uint64_t tokens;    /* callbacks so far */
+    size_t depth;       /* open objects and arrays */
+    size_t frame_count; /* how many of them, from the top, are objects on a path */
+    uint8_t frames
+        [PATH_DEPTH_MAX]; /* their nodes; NODE_NONE for a member of the top that no path names */
+    uint8_t wanted;       /* node of the value that comes next, or NODE_NONE */
+    bool wants_time;      /* the value that comes next may be the latest time */
+    bool is_too_deep;     /* why yajl was cancelled */
+    int64_t latest_ms;    /* or -1 */
+    bool seen[PATH_NODES_MAX]; /* nodes whose name was read, to find repeated members */
     struct payload_value values[PAYLOAD_FIELD_COUNT];
-    struct buffer memory;                              /* the texts of the values */
+    struct buffer memory; /* the texts of the values */
 };
 
 /* ---- the tree of paths ---- */
@@ -99,9 +100,8 @@ struct payload {
 static uint8_t path_child(uint8_t parent, const char *name, size_t name_bytes)
 {
     uint8_t node = path_nodes[parent].first_child;
-    while (node != NODE_NONE
-           && (path_nodes[node].name_bytes != name_bytes
-               || memcmp(path_nodes[node].name, name, name_bytes) != 0))
+    while (node != NODE_NONE && (path_nodes[node].name_bytes != name_bytes ||
+                                 memcmp(path_nodes[node].name, name, name_bytes) != 0))
         node = path_nodes[node].next_sibling;
     return node;
 }
@@ -113,9 +113,8 @@ static uint8_t path_child_or_new(uint8_t parent, const char *name, size_t name_b
         return node;
     assert(path_node_count < PATH_NODES_MAX);
     node = (uint8_t)path_node_count++;
-    path_nodes[node] = (struct path_node){.name = name,
-                                          .name_bytes = name_bytes,
-                                          .next_sibling = path_nodes[parent].first_child};
+    path_nodes[node] = (struct path_node){
+        .name = name, .name_bytes = name_bytes, .next_sibling = path_nodes[parent].first_child};
     path_nodes[parent].first_child = node;
     return node;
 }
@@ -153,8 +152,8 @@ static int64_t digits_read(const char *text, size_t text_bytes, size_t digits_ma
     if (text_bytes == 0 || text_bytes > digits_max || (text[0] == '0' && text_bytes > 1))
         return -1;
     for (size_t i = 0; i < text_bytes; i++) {
-        if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(value, 10, &value)
-            || __builtin_add_overflow(value, text[i] - '0', &value))
+        if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, text[i] - '0', &value))
             return -1;
     }
     return value;
@@ -200,8 +199,8 @@ static void keep_value(struct payload *payload, enum payload_kind kind, const ch
         return;
     struct payload_value value = {
         .kind = kind, .offset = payload->memory.size_bytes, .bytes = text_bytes};
-    if (text_bytes > PAYLOAD_VALUE_MAX_BYTES
-        || (text_bytes > 0 && buffer_append(&payload->memory, text, text_bytes) != 0))
+    if (text_bytes > PAYLOAD_VALUE_MAX_BYTES ||
+        (text_bytes > 0 && buffer_append(&payload->memory, text, text_bytes) != 0))
         value = (struct payload_value){.kind = PAYLOAD_IS_UNUSABLE};
     payload->values[field] = value;
 }
@@ -261,8 +260,7 @@ static int on_start_map(void *context)
 {
     struct payload *payload = payload_of(context);
     if (is_followed(payload))
-        payload->frames[payload->frame_count++] =
-            payload->depth == 0 ? NODE_TOP : payload->wanted;
+        payload->frames[payload->frame_count++] = payload->depth == 0 ? NODE_TOP : payload->wanted;
     keep_value(payload, PAYLOAD_IS_CONTAINER, NULL, 0);
     return go_down(payload) ? YAJL_GO_ON : YAJL_CANCEL;
 }
@@ -288,16 +286,16 @@ static int on_end(void *context)
 /* Returns true for the names by which GitHub says when something happened; times to come (due_on, …) are not in it. */
 static bool is_time_name(const char *name, size_t name_bytes)
 {
-    static const char *const stems[] = {"updated",   "created",   "pushed",  "completed", "started",
-                                        "submitted", "published", "closed",  "merged",    "deleted",
-                                        "starred",   "dismissed", "fixed",   "resolved",  "suspended",
-                                        "archived",  "withdrawn", "run_started"};
+    static const char *const stems[] = {
+        "updated",   "created",  "pushed",    "completed", "started",   "submitted",
+        "published", "closed",   "merged",    "deleted",   "starred",   "dismissed",
+        "fixed",     "resolved", "suspended", "archived",  "withdrawn", "run_started"};
     static const char ending[] = "_at";
     const size_t ending_bytes = sizeof(ending) - 1;
     if (text_equals((struct text){.data = name, .bytes = name_bytes}, "timestamp"))
         return true;
-    if (name_bytes <= ending_bytes
-        || memcmp(name + name_bytes - ending_bytes, ending, ending_bytes) != 0)
+    if (name_bytes <= ending_bytes ||
+        memcmp(name + name_bytes - ending_bytes, ending, ending_bytes) != 0)
         return false;
     struct text stem = {.data = name, .bytes = name_bytes - ending_bytes};
     for (size_t i = 0; i < ARRAY_COUNT(stems); i++) {

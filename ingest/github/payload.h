@@ -150,11 +150,11 @@
 
 /* The values of PAYLOAD_TABLE. */
 enum payload_field {
-    PAYLOAD_NONE, /* no field: 0, so that tables can leave it out */
+    PAYLOAD_NONE,                      /* no field: 0, so that tables can leave it out */
 #define PAYLOAD_ENUM(name, path) name, /* see PAYLOAD_TABLE */
     PAYLOAD_TABLE(PAYLOAD_ENUM)
 #undef PAYLOAD_ENUM
-    PAYLOAD_FIELD_COUNT, /* one more than the last field */
+        PAYLOAD_FIELD_COUNT, /* one more than the last field */
 };
 
 /* What stands at a path. */

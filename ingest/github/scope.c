@@ -47,11 +47,11 @@ int scope_add(struct scope *scope, const char *pattern, struct error *error)
 {
     if (strlen(pattern) > SCOPE_PATTERN_MAX_BYTES || scope->count == SCOPE_PATTERNS_MAX)
         return error_set(error, ERR_TOO_LARGE,
-                         "a scope has at most %d patterns of at most %d characters", SCOPE_PATTERNS_MAX,
-                         SCOPE_PATTERN_MAX_BYTES);
+                         "a scope has at most %d patterns of at most %d characters",
+                         SCOPE_PATTERNS_MAX, SCOPE_PATTERN_MAX_BYTES);
     bool is_everything = strcmp(pattern, "*") == 0;
-    if (!is_everything && !is_name(pattern, NAME_CHARACTERS, 0)
-        && !is_name(pattern, PATTERN_CHARACTERS, 1))
+    if (!is_everything && !is_name(pattern, NAME_CHARACTERS, 0) &&
+        !is_name(pattern, PATTERN_CHARACTERS, 1))
         return error_set(error, ERR_INPUT,
                          "'%s' is no scope: write an organisation or user (kubeflow), a pattern of "
                          "repositories (kubeflow/*, kubeflow/pipelines), or * for everything",
@@ -74,12 +74,13 @@ void scope_release(struct scope *scope)
 static bool has_owner(const struct scope *scope, const char *owner)
 {
     char name[NAME_BYTES + 2];
-    (void)snprintf(name, sizeof(name), "%s/x", owner); /* some repository: whichever it is must match */
+    (void)snprintf(name, sizeof(name), "%s/x",
+                   owner); /* some repository: whichever it is must match */
     for (size_t i = 0; i < scope->count; i++) {
         const char *slash = strchr(scope->patterns[i], '/');
-        if (slash == NULL ? strcasecmp(scope->patterns[i], owner) == 0
-                          : strcmp(slash, "/*") == 0
-                                && fnmatch(scope->patterns[i], name, MATCH_FLAGS) == 0)
+        if (slash == NULL
+                ? strcasecmp(scope->patterns[i], owner) == 0
+                : strcmp(slash, "/*") == 0 && fnmatch(scope->patterns[i], name, MATCH_FLAGS) == 0)
             return true;
     }
     return false;
@@ -102,8 +103,8 @@ static bool read_name(const struct payload *payload, enum payload_field field, s
                       char ret_name[NAME_BYTES])
 {
     struct text text = payload_text(payload, field);
-    if (payload_kind(payload, field) != PAYLOAD_IS_TEXT || text.bytes >= NAME_BYTES
-        || memchr(text.data, '\0', text.bytes) != NULL)
+    if (payload_kind(payload, field) != PAYLOAD_IS_TEXT || text.bytes >= NAME_BYTES ||
+        memchr(text.data, '\0', text.bytes) != NULL)
         return false;
     memcpy(ret_name, text.data, text.bytes);
     ret_name[text.bytes] = '\0';
@@ -126,25 +127,27 @@ int scope_check(const struct scope *scope, const struct payload *payload, struct
     } owners[] = {
         {PAYLOAD_REPOSITORY_OWNER_LOGIN, PAYLOAD_REPOSITORY_OWNER_LOGIN, "repository's owner"},
         {PAYLOAD_ORGANIZATION, PAYLOAD_ORGANIZATION_LOGIN, "organisation"},
-        {PAYLOAD_INSTALLATION_ACCOUNT, PAYLOAD_INSTALLATION_ACCOUNT_LOGIN, "installation's account"},
+        {PAYLOAD_INSTALLATION_ACCOUNT, PAYLOAD_INSTALLATION_ACCOUNT_LOGIN,
+         "installation's account"},
     };
     if (scope->is_everything)
         return 0;
     char full_name[NAME_BYTES] = "";
-    if (is_named(payload, PAYLOAD_REPOSITORY)
-        && (!read_name(payload, PAYLOAD_REPOSITORY_FULL_NAME, 1, full_name)
-            || !has_repository(scope, full_name)))
-        return error_set(error, ERR_DENIED,
-                         "the payload's repository is outside the scope of the secret that signed it");
+    if (is_named(payload, PAYLOAD_REPOSITORY) &&
+        (!read_name(payload, PAYLOAD_REPOSITORY_FULL_NAME, 1, full_name) ||
+         !has_repository(scope, full_name)))
+        return error_set(
+            error, ERR_DENIED,
+            "the payload's repository is outside the scope of the secret that signed it");
     size_t owner_bytes = strcspn(full_name, "/");
     for (size_t i = 0; i < ARRAY_COUNT(owners); i++) {
         char login[NAME_BYTES];
         if (!is_named(payload, owners[i].presence))
             continue;
-        bool is_inside = read_name(payload, owners[i].login, 0, login)
-                         && ((strlen(login) == owner_bytes
-                              && strncasecmp(login, full_name, owner_bytes) == 0)
-                             || has_owner(scope, login));
+        bool is_inside =
+            read_name(payload, owners[i].login, 0, login) &&
+            ((strlen(login) == owner_bytes && strncasecmp(login, full_name, owner_bytes) == 0) ||
+             has_owner(scope, login));
         if (!is_inside)
             return error_set(error, ERR_DENIED,
                              "the payload's %s is outside the scope of the secret that signed it",

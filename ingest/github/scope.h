@@ -34,9 +34,9 @@
 
 /* A scope; all zero is one in which nothing that is named is inside. */
 struct scope {
-    bool is_everything;  /* a pattern was `*` */
-    size_t count;        /* of patterns */
-    char **patterns;     /* owned texts in an owned array */
+    bool is_everything; /* a pattern was `*` */
+    size_t count;       /* of patterns */
+    char **patterns;    /* owned texts in an owned array */
 };
 
 /* Adds a pattern (copied). ERR_INPUT if it has none of the forms, ERR_TOO_LARGE beyond SCOPE_PATTERNS_MAX. Any thread. */
@@ -46,6 +46,7 @@ int scope_add(struct scope *scope, const char *pattern, struct error *error) MUS
 void scope_release(struct scope *scope);
 
 /* Returns 0 if the payload is inside; ERR_DENIED with what lies outside. Any thread. */
-int scope_check(const struct scope *scope, const struct payload *payload, struct error *error) MUST_CHECK;
+int scope_check(const struct scope *scope, const struct payload *payload,
+                struct error *error) MUST_CHECK;
 
 #endif

@@ -102,8 +102,8 @@ static int read_secret_id(const struct yaml_stream *stream, const struct yaml_no
     if (code != 0)
         return code;
     size_t id_bytes = strlen(id);
-    if (id_bytes == 0 || id_bytes > SECRET_ID_MAX_BYTES
-        || strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != id_bytes)
+    if (id_bytes == 0 || id_bytes > SECRET_ID_MAX_BYTES ||
+        strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != id_bytes)
         return yaml_error(stream, node, error, ERR_INPUT,
                           "an id is made of letters, digits, '_', '.' and '-', at most %d",
                           SECRET_ID_MAX_BYTES);
@@ -118,8 +118,9 @@ static int read_secret_file(const struct yaml_stream *stream, const struct yaml_
     const struct yaml_node *node = yaml_get(item, "file");
     const char *file = NULL;
     if (node == NULL)
-        return yaml_error(stream, item, error, ERR_INPUT,
-                          "a secret needs a file: the path of a file that holds nothing but the secret");
+        return yaml_error(
+            stream, item, error, ERR_INPUT,
+            "a secret needs a file: the path of a file that holds nothing but the secret");
     int code = yaml_read_text(stream, node, &file, error);
     if (code != 0)
         return code;
@@ -160,18 +161,20 @@ static int read_secret_lookup(const struct yaml_stream *stream, const struct yam
     if (code != 0)
         return code;
     size_t type_bytes = strlen(type_text);
-    if (type_bytes == 0 || type_bytes > HEAD_TARGET_TYPE_MAX_BYTES
-        || strspn(type_text, "abcdefghijklmnopqrstuvwxyz_") != type_bytes)
-        return yaml_error(stream, type, error, ERR_INPUT,
-                          "target_type is repository, organization, integration (an App), or what else "
-                          "X-GitHub-Hook-Installation-Target-Type says");
-    (void)snprintf(secret->lookup, sizeof(secret->lookup), "target %s %lld", type_text, (long long)id);
+    if (type_bytes == 0 || type_bytes > HEAD_TARGET_TYPE_MAX_BYTES ||
+        strspn(type_text, "abcdefghijklmnopqrstuvwxyz_") != type_bytes)
+        return yaml_error(
+            stream, type, error, ERR_INPUT,
+            "target_type is repository, organization, integration (an App), or what else "
+            "X-GitHub-Hook-Installation-Target-Type says");
+    (void)snprintf(secret->lookup, sizeof(secret->lookup), "target %s %lld", type_text,
+                   (long long)id);
     return 0;
 }
 
 /* Adds the patterns of one list to the scope. `with_slash`: they are repositories. */
-static int read_patterns(const struct yaml_stream *stream, const struct yaml_node *list, bool with_slash,
-                         struct scope *scope, struct error *error)
+static int read_patterns(const struct yaml_stream *stream, const struct yaml_node *list,
+                         bool with_slash, struct scope *scope, struct error *error)
 {
     if (list == NULL)
         return 0;
@@ -185,9 +188,10 @@ static int read_patterns(const struct yaml_stream *stream, const struct yaml_nod
         bool is_repository = strchr(pattern, '/') != NULL;
         if (is_repository != with_slash)
             return yaml_error(stream, list->items[i], error, ERR_INPUT,
-                              with_slash ? "a repository is written owner/name"
-                                         : "an organisation is written without a slash; repositories "
-                                           "belong to `repositories`");
+                              with_slash
+                                  ? "a repository is written owner/name"
+                                  : "an organisation is written without a slash; repositories "
+                                    "belong to `repositories`");
         struct error reason;
         code = scope_add(scope, pattern, &reason);
         if (code != 0)
@@ -259,16 +263,18 @@ static int check_set(struct secrets *secrets, const char *path, struct error *er
     for (size_t i = SECRETS_CANDIDATES_MAX; i < secrets->count; i++) {
         const struct secret *first = &secrets->items[i - SECRETS_CANDIDATES_MAX];
         if (compare_lookup(first, &secrets->items[i]) == 0)
-            return error_set(error, ERR_TOO_LARGE,
-                             "%s: more than %d secrets for %s; each delivery is tried with all of them, "
-                             "so remove those that are no longer used",
-                             path, SECRETS_CANDIDATES_MAX,
-                             first->lookup[0] == '\0' ? "the default" : first->lookup);
+            return error_set(
+                error, ERR_TOO_LARGE,
+                "%s: more than %d secrets for %s; each delivery is tried with all of them, "
+                "so remove those that are no longer used",
+                path, SECRETS_CANDIDATES_MAX,
+                first->lookup[0] == '\0' ? "the default" : first->lookup);
     }
     return 0;
 }
 
-int secrets_parse(const struct secrets_source *source, struct secrets **ret_secrets, struct error *error)
+int secrets_parse(const struct secrets_source *source, struct secrets **ret_secrets,
+                  struct error *error)
 {
     static const char *const names[] = {"secrets", NULL};
     CLEANUP(yaml_stream_free) struct yaml_stream *stream = NULL;
@@ -285,7 +291,8 @@ int secrets_parse(const struct secrets_source *source, struct secrets **ret_secr
     if (code != 0)
         return code;
     const struct yaml_node *list = yaml_get(root, "secrets");
-    if (list == NULL || list->kind != YAML_SEQUENCE || list->count == 0 || list->count > SECRETS_MAX)
+    if (list == NULL || list->kind != YAML_SEQUENCE || list->count == 0 ||
+        list->count > SECRETS_MAX)
         return yaml_error(stream, list != NULL ? list : root, error, ERR_INPUT,
                           "`secrets` must be a list of 1 to %d secrets", SECRETS_MAX);
     secrets = secrets_new(list->count);
@@ -343,7 +350,8 @@ const struct secret *secrets_at(const struct secrets *secrets, size_t index)
 }
 
 /* Writes the secrets with this lookup key; returns how many. */
-static size_t find(const struct secrets *secrets, const char *lookup, const struct secret **ret_candidates)
+static size_t find(const struct secrets *secrets, const char *lookup,
+                   const struct secret **ret_candidates)
 {
     size_t low = 0;
     size_t high = secrets->count;
@@ -355,7 +363,8 @@ static size_t find(const struct secrets *secrets, const char *lookup, const stru
             high = middle;
     }
     size_t count = 0;
-    while (low + count < secrets->count && strcmp(secrets->items[low + count].lookup, lookup) == 0) {
+    while (low + count < secrets->count &&
+           strcmp(secrets->items[low + count].lookup, lookup) == 0) {
         assert(count < SECRETS_CANDIDATES_MAX);
         ret_candidates[count] = &secrets->items[low + count];
         count++;

@@ -53,11 +53,11 @@
 
 /* One secret. */
 struct secret {
-    char *id;                          /* owned */
-    char *file;                        /* owned */
-    struct hmac_key *key;              /* owned */
-    struct scope scope;                /* whose events it may sign */
-    char lookup[SECRET_LOOKUP_BYTES];  /* "hook 5", "target integration 7", or "" for the defaults */
+    char *id;                         /* owned */
+    char *file;                       /* owned */
+    struct hmac_key *key;             /* owned */
+    struct scope scope;               /* whose events it may sign */
+    char lookup[SECRET_LOOKUP_BYTES]; /* "hook 5", "target integration 7", or "" for the defaults */
 };
 
 /* A set of secrets. */
@@ -65,9 +65,9 @@ struct secrets;
 
 /* A set as text: reads the configuration from memory. See secrets_load for the rest. `read_secret` reads one secret's file. */
 struct secrets_source {
-    const char *path;                  /* of the configuration, for errors and relative paths */
-    const char *text;                  /* the configuration; not NUL-terminated */
-    size_t text_bytes;                 /* its length */
+    const char *path;  /* of the configuration, for errors and relative paths */
+    const char *text;  /* the configuration; not NUL-terminated */
+    size_t text_bytes; /* its length */
     /* Reads a secret from its file into `secret`; see file_read_secret. */
     int (*read_secret)(const char *path, struct buffer *secret, struct error *error);
 };

@@ -42,7 +42,7 @@
 #define SHORT_FIELD_BYTES_MAX ((size_t)63)
 
 /* Largest weight of a row. */
-#define WEIGHT_MAX 1e6
+#define WEIGHT_MAX 100
 
 const char *const DATASET_FIELD_NAMES[DATASET_FIELD_COUNT] = {
     [DATASET_REPO] = "repo",   [DATASET_CREATED_AT] = "created_at", [DATASET_LABEL] = "label",
@@ -150,21 +150,22 @@ static int parse_time(const struct dataset_value *value, int64_t *ret_ms, struct
     return 0;
 }
 
-static int parse_weight(const struct dataset_value *value, double *ret_weight, struct error *error)
+/* liblinear weighs classes, not rows; so a row that weighs n is used n times, and n is a whole number. */
+static int parse_weight(const struct dataset_value *value, uint32_t *ret_copies, struct error *error)
 {
-    *ret_weight = 1;
+    *ret_copies = 1;
     if (value->bytes == NULL || value->byte_count == 0)
         return 0;
     char text[SHORT_FIELD_BYTES_MAX + 1] = {0};
     char *end = text;
-    double weight = 0;
+    long copies = 0;
     if (value->byte_count <= SHORT_FIELD_BYTES_MAX) {
         memcpy(text, value->bytes, value->byte_count);
-        weight = strtod(text, &end);
+        copies = strtol(text, &end, 10);
     }
-    if (end != text + value->byte_count || !(weight > 0 && weight <= WEIGHT_MAX))
-        return error_set(error, ERR_INPUT, "weight must be a number above 0 and at most %g", WEIGHT_MAX);
-    *ret_weight = weight;
+    if (end != text + value->byte_count || copies < 1 || copies > WEIGHT_MAX)
+        return error_set(error, ERR_INPUT, "weight must be a whole number from 1 to %d", WEIGHT_MAX);
+    *ret_copies = (uint32_t)copies;
     return 0;
 }
 
@@ -258,7 +259,7 @@ int dataset_rows_add(struct dataset_rows *rows, size_t line,
     if (result == 0)
         result = parse_time(&values[DATASET_CREATED_AT], &row.created_at_ms, error);
     if (result == 0)
-        result = parse_weight(&values[DATASET_WEIGHT], &row.weight, error);
+        result = parse_weight(&values[DATASET_WEIGHT], &row.copies, error);
     if (result == 0)
         result = parse_labels(rows, &values[DATASET_LABEL], &row, error);
     if (result == 0)

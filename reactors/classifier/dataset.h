@@ -28,7 +28,7 @@ struct dataset_row {
     char *body;            /* any bytes, followed by a NUL */
     size_t body_bytes;     /* without the NUL */
     int64_t created_at_ms; /* since 1970, UTC */
-    double weight;         /* > 0, 1 unless the file says otherwise */
+    uint32_t copies;       /* the column weight: how many rows it counts as, 1 … 100 */
     uint32_t *labels;      /* owned: ascending label numbers */
     size_t label_count;    /* entries in labels */
     size_t line;           /* where the row begins in its file, from 1 */

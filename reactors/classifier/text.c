@@ -6,7 +6,6 @@
  */
 #include "reactors/classifier/text.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /*
- * The forge client: settings, life, and who we are. See forge.h for what it promises and forge_call.h for how it is made.
+ * The forge client: settings, life, and who we are. See forge.h for what it promises and
+ * forge_call.h for how it is made.
  */
 #include "reactors/clients/forge.h"
 
@@ -10,7 +11,10 @@
 #include "base/memory.h"
 #include "reactors/clients/forge_call.h"
 
-/* Most installations whose tokens and limits are remembered; one for each organisation that uses the App. */
+/*
+ * Most installations whose tokens and limits are remembered; one for each organisation that uses
+ * the App.
+ */
 #define INSTALLATIONS_MAX 1024
 
 /* Most repositories whose installation is remembered. */
@@ -39,13 +43,15 @@ static int choose_mode(const struct forge_settings *settings, enum forge_mode *r
 {
     bool has_app = settings->app_id != NULL || settings->app_key_file != NULL;
     if (has_app && settings->token_file != NULL)
-        return error_set(error, ERR_USAGE,
-                         "--forge-token-file and --forge-app-id cannot be used together; choose the "
-                         "token of a machine account or a GitHub App");
+        return error_set(
+            error, ERR_USAGE,
+            "--forge-token-file and --forge-app-id cannot be used together; choose the "
+            "token of a machine account or a GitHub App");
     if (has_app && (settings->app_id == NULL || settings->app_key_file == NULL))
-        return error_set(error, ERR_USAGE,
-                         "--forge-app-id and --forge-app-key-file belong together; both stand on the "
-                         "App's settings page");
+        return error_set(
+            error, ERR_USAGE,
+            "--forge-app-id and --forge-app-key-file belong together; both stand on the "
+            "App's settings page");
     if (has_app && !is_app_id(settings->app_id))
         return error_set(error, ERR_USAGE,
                          "--forge-app-id: an App id is a number, a client id letters and digits");
@@ -64,21 +70,21 @@ static void declare_metrics(struct forge *forge, struct metrics *metrics)
     if (metrics == NULL)
         return;
     forge->metrics = (struct forge_metrics){
-        .requests = metrics_declare(metrics, METRICS_COUNTER, "nodag_forge_requests_total",
-                                    "Requests to the forge by method and class of status.",
-                                    by_request),
+        .requests =
+            metrics_declare(metrics, METRICS_COUNTER, "nodag_forge_requests_total",
+                            "Requests to the forge by method and class of status.", by_request),
         .remaining = metrics_declare(metrics, METRICS_GAUGE, "nodag_forge_rate_limit_remaining",
                                      "Requests left in the forge's present hour, as last told.",
                                      by_credential),
-        .deferred = metrics_declare(metrics, METRICS_COUNTER, "nodag_forge_deferred_total",
-                                    "Requests not made, or refused, for the sake of a limit.",
-                                    by_limit),
+        .deferred =
+            metrics_declare(metrics, METRICS_COUNTER, "nodag_forge_deferred_total",
+                            "Requests not made, or refused, for the sake of a limit.", by_limit),
         .not_modified = metrics_single(metrics_declare(
             metrics, METRICS_COUNTER, "nodag_forge_not_modified_total",
             "Conditional requests answered by 304, which cost no rate limit.", NULL)),
-        .writes = metrics_single(metrics_declare(
-            metrics, METRICS_COUNTER, "nodag_forge_writes_total",
-            "Requests that counted against the budget of writes.", NULL)),
+        .writes = metrics_single(
+            metrics_declare(metrics, METRICS_COUNTER, "nodag_forge_writes_total",
+                            "Requests that counted against the budget of writes.", NULL)),
     };
 }
 

@@ -1,9 +1,11 @@
 /*
  * What an answer of the forge means: status → code, text, and what to do next.
- * Source: GitHub REST API, "Troubleshooting the REST API", "Rate limits for the REST API", and the endpoints' status tables.
+ * Source: GitHub REST API, "Troubleshooting the REST API", "Rate limits for the REST API", and the
+ * endpoints' status tables.
  *
- * A write whose answer never came, or came as 5xx or 408, may have taken effect all the same: effect_unsure. Any other status
- * means that GitHub decided, and that nothing was written unless it is 2xx.
+ * A write whose answer never came, or came as 5xx or 408, may have taken effect all the same:
+ * effect_unsure. Any other status means that GitHub decided, and that nothing was written unless
+ * it is 2xx.
  */
 #include <stdio.h>
 #include <string.h>
@@ -38,8 +40,9 @@ static const struct {
 } answer_statuses[] = {
     {400, ERR_INPUT, NULL},
     {401, ERR_DENIED, "renew the token or the App's key, and its id, in their files"},
-    {403, ERR_DENIED, "nodag needs the permissions Metadata: read, Contents: read and Issues: write "
-                      "there, and a repository that is not archived"},
+    {403, ERR_DENIED,
+     "nodag needs the permissions Metadata: read, Contents: read and Issues: write "
+     "there, and a repository that is not archived"},
     {404, ERR_NOT_FOUND, NULL},
     {408, ERR_TIMEOUT, NULL},
     {409, ERR_CONFLICT, NULL},
@@ -91,8 +94,8 @@ static void count_request(const struct forge_call *call, int status)
         name = "304";
     else if (status >= 100 && status <= 599)
         name = classes[status / 100 - 1];
-    metric_add(metrics_series(metrics->requests,
-                              (const char *const[]){call->operation->method, name}), 1);
+    metric_add(
+        metrics_series(metrics->requests, (const char *const[]){call->operation->method, name}), 1);
     if (status == STATUS_NOT_MODIFIED)
         metric_add(metrics->not_modified, 1);
     if (call->operation->is_write)
@@ -102,8 +105,8 @@ static void count_request(const struct forge_call *call, int status)
 static void count_deferred(const struct forge *forge, enum forge_limit_kind kind)
 {
     if (forge->metrics.deferred != NULL)
-        metric_add(metrics_series(forge->metrics.deferred, (const char *const[]){limit_names[kind]}),
-                   1);
+        metric_add(
+            metrics_series(forge->metrics.deferred, (const char *const[]){limit_names[kind]}), 1);
 }
 
 /* ---- limits ---- */
@@ -121,8 +124,7 @@ int forge_answer_check_limits(struct forge_call *call)
     struct forge *forge = call->forge;
     int64_t now_ms = loop_now_ms(forge->loop);
     enum forge_limit_kind kind = FORGE_LIMIT_NONE;
-    const struct forge_credential *credential =
-        forge_auth_credential(forge, call->installation_id);
+    const struct forge_credential *credential = forge_auth_credential(forge, call->installation_id);
     int64_t wait_ms = forge_limit_wait_ms(&credential->limit, now_ms, &kind);
     if (call->operation->is_write) {
         int64_t budget_wait_ms = forge_budget_wait_ms(forge->budget, now_ms);
@@ -142,9 +144,8 @@ static bool learn_limits(struct forge_call *call, const struct http_response *re
     struct forge_limit unknown = {0};
     struct forge_limit *limit = credential != NULL ? &credential->limit : &unknown;
     int64_t now_ms = loop_now_ms(forge->loop);
-    enum forge_limit_kind refused_by =
-        forge_limit_learn(limit, response, call->operation->is_write, now_ms,
-                          loop_wall_ms(forge->loop));
+    enum forge_limit_kind refused_by = forge_limit_learn(limit, response, call->operation->is_write,
+                                                         now_ms, loop_wall_ms(forge->loop));
     if (credential != NULL && credential->remaining != NULL && limit->is_known)
         metric_set(credential->remaining, (double)limit->remaining);
     if (refused_by == FORGE_LIMIT_NONE)
@@ -166,10 +167,10 @@ static void read_message(const struct http_response *response, char ret_text[MES
         return;
     const char *message = json_text_or(body, "message", "");
     const json_t *first = json_array_get(json_object_get(body, "errors"), 0);
-    const char *detail = json_is_string(first) ? json_string_value(first)
-                                               : json_text_or(first, "message", "");
-    CLEANUP(mem_free) char *text =
-        mem_format(": %s%s%s", message, detail[0] != '\0' ? ": " : "", detail);
+    const char *detail =
+        json_is_string(first) ? json_string_value(first) : json_text_or(first, "message", "");
+    CLEANUP(mem_free)
+    char *text = mem_format(": %s%s%s", message, detail[0] != '\0' ? ": " : "", detail);
     if (message[0] != '\0')
         forge_answer_clean_text(text, MESSAGE_BYTES, ret_text);
 }
@@ -222,8 +223,7 @@ void forge_answer_judge(struct forge_call *call, const struct http_response *res
 {
     int status = response->status;
     count_request(call, status);
-    call->answer_time_ms =
-        forge_limit_forge_time_ms(response, loop_wall_ms(call->forge->loop));
+    call->answer_time_ms = forge_limit_forge_time_ms(response, loop_wall_ms(call->forge->loop));
     if (learn_limits(call, response) || status == STATUS_NOT_MODIFIED)
         return;
     if (status >= STATUS_REDIRECT_FIRST && status < STATUS_ERROR_FIRST)

@@ -3,11 +3,12 @@
  * Source: GitHub, "Authenticating as a GitHub App", "Authenticating as a GitHub App installation".
  *
  *   token   one credential for everything
- *   App     own credential (a JWT signed for each request) ── finds ──▶ installation of a repository
- *                                                          ── makes ──▶ its token, renewed before it ends
+ *   App     own credential (a JWT for each request) ── finds ──▶ installation of a repository
+ *                                                   ── makes ──▶ its token, renewed before it ends
  *
- * Secrets come from files. They are read at the start, and again when a 401 says that they are out of date; if the file
- * has not changed, asking again would be in vain and the call ends with ERR_DENIED.
+ * Secrets come from files. They are read at the start, and again when a 401 says that they are out
+ * of date; if the file has not changed, asking again would be in vain and the call ends with
+ * ERR_DENIED.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -24,16 +25,25 @@
 /* Longest token: GitHub documents 255 characters for the longest kind. */
 #define TOKEN_MAX_BYTES 1024
 
-/* A token that ends within this is renewed first, so that none ends on its way or by a clock that differs. */
+/*
+ * A token that ends within this is renewed first, so that none ends on its way or by a clock that
+ * differs.
+ */
 #define TOKEN_MARGIN_MS 300000
 
 /* How long a repository's installation is believed; a wrong one shows by 401, 403 or 404. */
 #define PLACE_INCLUDED_MS 3600000
 
-/* How long "the App is not installed there" is believed: people add a repository and expect that it works. */
+/*
+ * How long "the App is not installed there" is believed: people add a repository and expect that
+ * it works.
+ */
 #define PLACE_ABSENT_MS 60000
 
-/* Lookups that one call may wait for: identity, installation, token, and once more after each can be refused. */
+/*
+ * Lookups that one call may wait for: identity, installation, token, and once more after each can
+ * be refused.
+ */
 #define LOOKUPS_MAX 8
 
 /* Longest key of the map of installations: a 64-bit number. */
@@ -58,9 +68,11 @@ static int read_token(const char *path, char **ret_token, struct error *error)
         return code;
     for (size_t i = 0; i < text.size_bytes; i++) {
         if (!isgraph((unsigned char)text.data[i]))
-            return error_set(error, ERR_INPUT,
-                             "%s does not hold a token alone: there is a space, a line end or another "
-                             "character that tokens do not have at byte %zu", path, i + 1);
+            return error_set(
+                error, ERR_INPUT,
+                "%s does not hold a token alone: there is a space, a line end or another "
+                "character that tokens do not have at byte %zu",
+                path, i + 1);
     }
     *ret_token = buffer_take(&text);
     return 0;
@@ -187,13 +199,13 @@ struct forge_credential *forge_auth_installation(struct forge *forge, int64_t in
 int forge_auth_header(struct forge_call *call, char **ret_value, struct error *error)
 {
     struct forge *forge = call->forge;
-    const struct forge_credential *credential =
-        forge_auth_credential(forge, call->installation_id);
+    const struct forge_credential *credential = forge_auth_credential(forge, call->installation_id);
     assert(credential != NULL);
     CLEANUP(forge_secret_free) char *jwt = NULL;
     const char *token = credential->token;
     if (call->installation_id == 0 && forge->mode == FORGE_MODE_APP) {
-        int code = forge_jwt_sign(forge->key, forge->app_id, loop_wall_ms(forge->loop), &jwt, error);
+        int code =
+            forge_jwt_sign(forge->key, forge->app_id, loop_wall_ms(forge->loop), &jwt, error);
         if (code != 0)
             return code;
         token = jwt;
@@ -239,9 +251,10 @@ static enum forge_progress prepare_identity(struct forge_call *call)
     if (call->forge->login != NULL)
         return FORGE_READY;
     if (call->forge->mode == FORGE_MODE_NONE) {
-        (void)forge_call_fail(call, ERR_DENIED,
-                              "without a token or an App nodag has no login; set --forge-token-file, "
-                              "--forge-app-id with --forge-app-key-file, or --forge-login");
+        (void)forge_call_fail(
+            call, ERR_DENIED,
+            "without a token or an App nodag has no login; set --forge-token-file, "
+            "--forge-app-id with --forge-app-key-file, or --forge-login");
         return FORGE_FAILED;
     }
     forge_lookup_identity(call);
@@ -253,7 +266,8 @@ static enum forge_progress fail_outside(struct forge_call *call)
     int code = call->operation->hidden_is_absent ? ERR_NOT_FOUND : ERR_DENIED;
     (void)forge_call_fail(call, code,
                           "the GitHub App %s is not installed for this repository; an owner can "
-                          "add it on the App's installation page", call->forge->app_id);
+                          "add it on the App's installation page",
+                          call->forge->app_id);
     return FORGE_FAILED;
 }
 
@@ -262,8 +276,7 @@ static enum forge_progress prepare_installation(struct forge_call *call)
     struct forge *forge = call->forge;
     int64_t now_ms = loop_now_ms(forge->loop);
     const struct forge_place *place = forge_auth_place(forge, call->repository);
-    int64_t believed_ms =
-        place != NULL && place->is_visible ? PLACE_INCLUDED_MS : PLACE_ABSENT_MS;
+    int64_t believed_ms = place != NULL && place->is_visible ? PLACE_INCLUDED_MS : PLACE_ABSENT_MS;
     if (place == NULL || now_ms - place->checked_ms >= believed_ms) {
         forge_lookup_installation(call);
         return FORGE_WAITS;
@@ -284,8 +297,9 @@ static enum forge_progress prepare_installation(struct forge_call *call)
 enum forge_progress forge_auth_prepare(struct forge_call *call)
 {
     if (call->lookup_count > LOOKUPS_MAX) {
-        (void)forge_call_fail(call, ERR_UNAVAILABLE,
-                              "the forge keeps giving tokens or installations that it then refuses");
+        (void)forge_call_fail(
+            call, ERR_UNAVAILABLE,
+            "the forge keeps giving tokens or installations that it then refuses");
         return FORGE_FAILED;
     }
     if (call->operation->needs_identity) {

@@ -1,7 +1,8 @@
 /*
  * The cache of answers with an ETag: see forge_cache.h.
  *
- * Each value knows its cache, so that the map's free function can take its bytes off the sum, whoever removes it.
+ * Each value knows its cache, so that the map's free function can take its bytes off the sum,
+ * whoever removes it.
  */
 #include "reactors/clients/forge_cache.h"
 
@@ -69,7 +70,10 @@ const struct forge_cached *forge_cache_find(struct forge_cache *cache, int64_t i
     return value == NULL ? NULL : &value->seen;
 }
 
-/* An ETag goes back to the forge as a header's value, so nothing but visible ASCII may be in it (RFC 9110 §8.8.3). */
+/*
+ * An ETag goes back to the forge as a header's value, so nothing but visible ASCII may be in it
+ * (RFC 9110 §8.8.3).
+ */
 static bool etag_is_usable(const char *etag)
 {
     if (etag == NULL || etag[0] == '\0' || strlen(etag) > FORGE_CACHE_ETAG_MAX_BYTES)

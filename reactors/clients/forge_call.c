@@ -1,8 +1,9 @@
 /*
  * The state machine of a call: see forge_call.h.
  *
- * Every entry into the machine is a callback of the loop or of the HTTP client: call_step (deferred: at the start and
- * after a lookup) and call_on_answer. Each leaves the call waiting for exactly one thing, or finished.
+ * Every entry into the machine is a callback of the loop or of the HTTP client: call_step
+ * (deferred: at the start and after a lookup) and call_on_answer. Each leaves the call waiting for
+ * exactly one thing, or finished.
  */
 #include "reactors/clients/forge_call.h"
 
@@ -13,7 +14,10 @@
 
 #include "base/memory.h"
 
-/* Longest life of a call with all its lookups and pages: five minutes, by when what was read first is old. */
+/*
+ * Longest life of a call with all its lookups and pages: five minutes, by when what was read first
+ * is old.
+ */
 #define CALL_LIFE_MS 300000
 
 /* Statuses that the machine itself knows. */
@@ -120,8 +124,8 @@ void forge_call_ask(struct forge_call *call, const char *path_format, ...)
     va_start(arguments, path_format);
     int written = vsnprintf(path, sizeof(path), path_format, arguments);
     va_end(arguments);
-    if (written < 0 || (size_t)written >= sizeof(path) - strlen(call->forge->api_url) -
-                                               FORGE_REPOSITORY_BYTES) {
+    if (written < 0 ||
+        (size_t)written >= sizeof(path) - strlen(call->forge->api_url) - FORGE_REPOSITORY_BYTES) {
         (void)forge_call_fail(call, ERR_TOO_LARGE, "its URL would be longer than %d bytes",
                               FORGE_URL_MAX_BYTES);
         return;

@@ -1,14 +1,15 @@
 /*
  * Reading issues: the issue itself and its timeline.
- * Sources: GitHub REST API, "REST API endpoints for issues" (GET /repos/{owner}/{repo}/issues/{issue_number}), "… for
- * timeline events", "Issue event types".
+ * Sources: GitHub REST API, "REST API endpoints for issues" (GET
+ * /repos/{owner}/{repo}/issues/{issue_number}), "… for timeline events", "Issue event types".
  *
- * Strict about what nodag decides by (number, state, labels, who did what when), tolerant of all the rest: unknown events and
- * members are passed over, so that what GitHub adds does not stop the labelling.
+ * Strict about what nodag decides by (number, state, labels, who did what when), tolerant of all
+ * the rest: unknown events and members are passed over, so that what GitHub adds does not stop the
+ * labelling.
  *
- * A timeline's texts are copied page by page and its pages freed: of a page only labels and comments are kept, and of
- * comments the text only where nodag wrote them itself. So neither strangers' long comments nor a marker
- * that somebody else wrote can do anything.
+ * A timeline's texts are copied page by page and its pages freed: of a page only labels and
+ * comments are kept, and of comments the text only where nodag wrote them itself. So neither
+ * strangers' long comments nor a marker that somebody else wrote can do anything.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -35,6 +36,8 @@
 struct issue_answer {
     struct forge_issue issue; /* borrows from what follows */
     json_t *body;             /* owned */
+    char *title;              /* owned; NULL: absent */
+    char *text;               /* owned; of the issue's body */
     const char **labels;      /* owned array, borrowed texts */
 };
 
@@ -42,8 +45,27 @@ static void free_issue_answer(void *argument)
 {
     struct issue_answer *answer = argument;
     json_decref(answer->body);
+    free(answer->title);
+    free(answer->text);
     free(answer->labels);
     free(answer);
+}
+
+/*
+ * Copies the text that a person wrote. It may hold U+0000, which JSON allows and C texts do not:
+ * each becomes a space, so that nobody can hide what follows it, or make an issue unreadable. NULL
+ * if it is no text. Owned.
+ */
+static char *copy_free_text(const json_t *value)
+{
+    if (!json_is_string(value))
+        return NULL;
+    size_t length = json_string_length(value);
+    char *text = mem_copy_bytes(json_string_value(value), length);
+    for (char *nul = memchr(text, '\0', length); nul != NULL;
+         nul = memchr(nul, '\0', length - (size_t)(nul - text)))
+        *nul = ' ';
+    return text;
 }
 
 /* Returns OWNER/NAME out of an API URL …/repos/OWNER/NAME; NULL if it is none. Borrowed. */
@@ -65,8 +87,8 @@ static int read_issue_labels(struct issue_answer *answer, struct error *error)
     answer->labels = mem_alloc_array(count, sizeof(*answer->labels));
     for (size_t i = 0; i < count; i++) {
         const json_t *label = json_array_get(labels, i);
-        const char *name = json_is_string(label) ? json_string_value(label)
-                                                 : json_text_or(label, "name", NULL);
+        const char *name =
+            json_is_string(label) ? json_string_value(label) : json_text_or(label, "name", NULL);
         if (name == NULL)
             return error_set(error, ERR_INPUT, "labels[%zu] has no name", i);
         answer->labels[i] = name;
@@ -84,8 +106,10 @@ static int read_issue_fields(struct issue_answer *answer, struct error *error)
     const char *created_at = json_text_or(body, "created_at", NULL);
     const char *repository_url = json_text_or(body, "repository_url", NULL);
     issue->number = json_int_or(body, "number", 0);
-    issue->title = json_text_or(body, "title", NULL);
-    issue->body = json_text_or(body, "body", "");
+    answer->title = copy_free_text(json_object_get(body, "title"));
+    answer->text = copy_free_text(json_object_get(body, "body"));
+    issue->title = answer->title;
+    issue->body = answer->text != NULL ? answer->text : "";
     issue->is_locked = json_is_true(json_object_get(body, "locked"));
     issue->is_pull_request = json_is_object(json_object_get(body, "pull_request"));
     if (issue->number <= 0)
@@ -164,7 +188,7 @@ static void add_item(struct timeline_answer *answer, const struct forge_timeline
     *copy = *item;
     copy->actor = mem_copy_text(item->actor);
     copy->label = mem_copy_text(item->label);
-    copy->body = mem_copy_text(item->body);
+    copy->body = item->kind == FORGE_TIMELINE_COMMENTED ? mem_copy_text(item->body) : NULL;
 }
 
 /* Which kind an event is; false for those that are passed over. */
@@ -208,7 +232,6 @@ static int read_item_content(struct timeline_answer *answer, const json_t *entry
         return item->label != NULL ? 0 : error_set(error, ERR_INPUT, "label.name is missing");
     }
     item->comment_id = json_int_or(entry, "id", 0);
-    item->body = item->is_own ? json_text_or(entry, "body", "") : "";
     if (item->comment_id <= 0)
         return error_set(error, ERR_INPUT, "id of a comment is missing");
     answer->text_bytes += strlen(item->body);
@@ -231,6 +254,10 @@ static int read_timeline_entry(struct forge_call *call, const json_t *entry, str
     if (created_at == NULL || time_from_text(created_at, strlen(created_at), &item.time_ms) != 0)
         return error_set(error, ERR_INPUT, "created_at is not a time");
     read_actor(call, entry, &item);
+    CLEANUP(mem_free) char *text = NULL;
+    if (item.kind == FORGE_TIMELINE_COMMENTED && item.is_own)
+        text = copy_free_text(json_object_get(entry, "body"));
+    item.body = text != NULL ? text : "";
     int code = read_item_content(answer, entry, &item, error);
     if (code == 0)
         add_item(answer, &item);
@@ -278,8 +305,8 @@ static const struct forge_operation timeline_operation = {
 /* Makes a call about one issue; `suffix` follows its path. */
 static struct forge_call *new_issue_call(struct forge *forge,
                                          const struct forge_operation *operation,
-                                         const char *repository, int64_t number,
-                                         const char *suffix, void *argument)
+                                         const char *repository, int64_t number, const char *suffix,
+                                         void *argument)
 {
     struct forge_call *call = forge_call_new(forge, operation, repository, argument);
     forge_call_ask(call, "/issues/%" PRId64 "%s", number, suffix);

@@ -1,7 +1,7 @@
 /*
  * The App's signed statement: see forge_jwt.h.
  *
- *      base64url(header) . base64url(claims) . base64url(RSASSA-PKCS1-v1_5 with SHA-256 of what stands before)
+ *      base64url(header) . base64url(claims) . base64url(signature over what stands before)
  */
 #include "reactors/clients/forge_jwt.h"
 
@@ -78,12 +78,14 @@ int forge_key_read(const char *path, struct forge_key **ret_key, struct error *e
     if (key == NULL)
         return error_set(error, ERR_INPUT,
                          "%s holds no private key in PEM that can be read without a passphrase; "
-                         "download one from the settings page of the GitHub App", path);
-    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bits(key) < KEY_BITS_LEAST)
-        return error_set(error, ERR_INPUT,
-                         "%s holds a key that is not RSA with at least %d bits, as GitHub Apps have; "
                          "download one from the settings page of the GitHub App",
-                         path, KEY_BITS_LEAST);
+                         path);
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bits(key) < KEY_BITS_LEAST)
+        return error_set(
+            error, ERR_INPUT,
+            "%s holds a key that is not RSA with at least %d bits, as GitHub Apps have; "
+            "download one from the settings page of the GitHub App",
+            path, KEY_BITS_LEAST);
     *ret_key = MEM_NEW(struct forge_key);
     (*ret_key)->key = TAKE(key);
     return 0;
@@ -124,8 +126,7 @@ static int append_signature(const struct forge_key *key, struct buffer *text)
     CLEANUP(EVP_MD_CTX_free) EVP_MD_CTX *context = EVP_MD_CTX_new();
     size_t signature_bytes = (size_t)EVP_PKEY_get_size(key->key);
     CLEANUP(mem_free) unsigned char *signature = mem_alloc(signature_bytes);
-    if (context == NULL ||
-        EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key->key) != 1 ||
+    if (context == NULL || EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key->key) != 1 ||
         EVP_DigestSign(context, signature, &signature_bytes, (const unsigned char *)text->data,
                        text->size_bytes) != 1)
         return ERR_INPUT;
@@ -135,14 +136,14 @@ static int append_signature(const struct forge_key *key, struct buffer *text)
     return append_base64url(text, signature, signature_bytes);
 }
 
-int forge_jwt_sign(const struct forge_key *key, const char *issuer, int64_t wall_ms,
-                   char **ret_jwt, struct error *error)
+int forge_jwt_sign(const struct forge_key *key, const char *issuer, int64_t wall_ms, char **ret_jwt,
+                   struct error *error)
 {
     static const char header[] = "{\"alg\":\"RS256\",\"typ\":\"JWT\"}";
     int64_t now_s = wall_ms / 1000;
-    CLEANUP(mem_free) char *claims =
-        mem_format("{\"iat\":%" PRId64 ",\"exp\":%" PRId64 ",\"iss\":\"%s\"}",
-                   now_s - FORGE_JWT_BACKDATE_S, now_s + FORGE_JWT_LIFE_S, issuer);
+    CLEANUP(mem_free)
+    char *claims = mem_format("{\"iat\":%" PRId64 ",\"exp\":%" PRId64 ",\"iss\":\"%s\"}",
+                              now_s - FORGE_JWT_BACKDATE_S, now_s + FORGE_JWT_LIFE_S, issuer);
     CLEANUP(secret_release) struct buffer text = BUFFER_INIT(JWT_MAX_BYTES);
     int code = append_base64url(&text, header, sizeof(header) - 1);
     if (code == 0)

@@ -1,9 +1,9 @@
 /*
  * Rate limits and the budget of writes: see forge_limits.h.
  *
- * The budget remembers the times of its last `per_hour` writes in a ring; `next` is the oldest of them once the ring
- * is full. A write may be made when the one `per_hour` before it is an hour old, and the one `per_minute`
- * before it a minute.
+ * The budget remembers the times of its last `per_hour` writes in a ring; `next` is the oldest of
+ * them once the ring is full. A write may be made when the one `per_hour` before it is an hour
+ * old, and the one `per_minute` before it a minute.
  */
 #include "reactors/clients/forge_limits.h"
 
@@ -57,8 +57,7 @@ static int64_t bound_wait(int64_t wait_ms)
 }
 
 /* Reads a header that is a whole number ≥ 0. */
-static bool read_number(const struct http_response *response, const char *name,
-                        int64_t *ret_number)
+static bool read_number(const struct http_response *response, const char *name, int64_t *ret_number)
 {
     const char *text = http_response_header(response, name);
     if (text == NULL || text[0] < '0' || text[0] > '9')
@@ -125,7 +124,9 @@ static void meet_secondary(struct forge_limit *limit, const struct http_response
 {
     int64_t wait_ms = 0;
     if (!read_retry_after(response, wall_ms, &wait_ms)) {
-        /* Several requests were under way when the limit struck: that is one refusal, not several. */
+        /*
+         * Several requests were under way when the limit struck: that is one refusal, not several.
+         */
         if (now_ms >= limit->secondary_until_ms && limit->secondary_count < DOUBLINGS_MAX)
             limit->secondary_count++;
         int doublings = limit->secondary_count > 0 ? limit->secondary_count - 1 : 0;
@@ -189,7 +190,10 @@ void forge_budget_free(struct forge_budget *budget)
     free(budget);
 }
 
-/* Returns how long to wait so that the write `back` writes ago (1: the last one) lies `window_ms` in the past. */
+/*
+ * Returns how long to wait so that the write `back` writes ago (1: the last one) lies `window_ms`
+ * in the past.
+ */
 static int64_t wait_for(const struct forge_budget *budget, size_t back, int64_t window_ms,
                         int64_t now_ms)
 {

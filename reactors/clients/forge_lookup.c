@@ -5,8 +5,10 @@
  *
  *   identity      who are we: the App's slug with "[bot]", or the token's login
  *   installation  which installation includes a repository: 200 it does, 404 none does
- *   token         a token of an installation; 404: it is gone, so what is known of its repositories is forgotten
- *   visibility    token: whether the repository can be read. App: the installation lookup answers that too
+ *   token         a token of an installation; 404: it is gone, so what is known of its repositories
+ *                 is forgotten
+ *   visibility    token: whether the repository can be read. App: the installation lookup answers
+ *                 that too
  *
  * The answer goes into the forge (login, places, credentials), and who waited looks there again.
  */
@@ -17,8 +19,10 @@
 #include "base/time_text.h"
 #include "reactors/clients/forge_call.h"
 
-/* How old what is known about a repository may be to judge a 404 by it: five minutes after a repository was taken out of an
-   installation, its 404 may still pass for "no such file". */
+/*
+ * How old what is known about a repository may be to judge a 404 by it: five minutes after a
+ * repository was taken out of an installation, its 404 may still pass for "no such file".
+ */
 #define PROOF_VISIBLE_MS 300000
 
 /* Likewise for "not visible", which sends people looking for a reason. */
@@ -155,7 +159,10 @@ static bool is_same_place(const char *left, const char *right)
     return left == right || (left != NULL && right != NULL && strcasecmp(left, right) == 0);
 }
 
-/* Makes the call wait for such a lookup that is under way, else for a new one; `url_taken` is the new one's. */
+/*
+ * Makes the call wait for such a lookup that is under way, else for a new one; `url_taken` is the
+ * new one's.
+ */
 static void join_lookup(struct forge_call *call, const struct forge_operation *operation,
                         const char *repository, int64_t subject_id, char *url_taken)
 {

@@ -1,8 +1,8 @@
 /*
  * The bounded map: see forge_map.h.
  *
- * Entries lie in one array without order. `used` is a running number, so the entry with the smallest one
- * is the oldest; 64 bits do not wrap within the life of anything.
+ * Entries lie in one array without order. `used` is a running number, so the entry with the
+ * smallest one is the oldest; 64 bits do not wrap within the life of anything.
  */
 #include "reactors/clients/forge_map.h"
 

@@ -1,11 +1,14 @@
 /*
- * A bounded map from text to anything, which forgets what was used least recently: internal to the forge client.
+ * A bounded map from text to anything, which forgets what was used least recently: internal to the
+ * forge client.
  *
- * Design: what the forge client remembers (installations, repositories, answers with an ETag) is named by the
- * world, so each memory has a maximum. A few thousand entries are searched one after the other by a 64-bit
- * hash, which takes microseconds beside a request over the network and keeps this file short.
+ * Design: what the forge client remembers (installations, repositories, answers with an ETag) is
+ * named by the world, so each memory has a maximum. A few thousand entries are searched one after
+ * the other by a 64-bit hash, which takes microseconds beside a request over the network and keeps
+ * this file short.
  *
- * Invariants: at most count_max entries; every value is freed exactly once, by the function given at the start.
+ * Invariants: at most count_max entries; every value is freed exactly once, by the function given
+ * at the start.
  */
 #ifndef NODAG_REACTORS_CLIENTS_FORGE_MAP_H
 #define NODAG_REACTORS_CLIENTS_FORGE_MAP_H
@@ -34,10 +37,16 @@ struct forge_map *forge_map_new(size_t count_max, forge_map_free_fn free_value);
 void forge_map_free(struct forge_map *map);
 DEFINE_CLEANUP(struct forge_map *, forge_map_free)
 
-/* Returns the value of `key` (borrowed until the next put or remove) and marks it as used; or NULL. Loop thread. */
+/*
+ * Returns the value of `key` (borrowed until the next put or remove) and marks it as used; or
+ * NULL. Loop thread.
+ */
 void *forge_map_find(struct forge_map *map, const char *key);
 
-/* Puts `value_taken` (not NULL) under `key` (copied) and frees what was there, or the oldest if full. Loop thread. */
+/*
+ * Puts `value_taken` (not NULL) under `key` (copied) and frees what was there, or the oldest if
+ * full. Loop thread.
+ */
 void forge_map_put(struct forge_map *map, const char *key, void *value_taken);
 
 /* Removes all values that `match` says yes to. Loop thread. */

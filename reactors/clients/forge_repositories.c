@@ -1,9 +1,11 @@
 /*
  * Reading repositories: what they are, their labels, their files.
- * Sources: GitHub REST API, "REST API endpoints for repositories", "… for labels", "… for repository contents".
+ * Sources: GitHub REST API, "REST API endpoints for repositories", "… for labels", "… for
+ * repository contents".
  *
- * All of it is conditional: it is asked again and again and seldom changes. Files come as JSON with base64, because
- * that form tells a file from a folder, a link and a submodule; GitHub gives it up to 1 MB.
+ * All of it is conditional: it is asked again and again and seldom changes. Files come as JSON
+ * with base64, because that form tells a file from a folder, a link and a submodule; GitHub gives
+ * it up to 1 MB.
  */
 #include <openssl/evp.h>
 #include <string.h>
@@ -57,8 +59,7 @@ static int read_repository(struct forge_call *call, int status, const json_t *bo
 static void deliver_repository(struct forge_call *call, const struct forge_result *result)
 {
     const struct repository_answer *answer = call->answer;
-    call->done.repository(call->argument, result,
-                          result->code == 0 ? &answer->repository : NULL);
+    call->done.repository(call->argument, result, result->code == 0 ? &answer->repository : NULL);
 }
 
 static const struct forge_operation repository_operation = {
@@ -99,8 +100,7 @@ static void add_name(struct names_answer *answer, const char *name)
     answer->names[answer->count++] = mem_copy_text(name);
 }
 
-static int read_labels(struct forge_call *call, int status, const json_t *body,
-                       struct error *error)
+static int read_labels(struct forge_call *call, int status, const json_t *body, struct error *error)
 {
     (void)status;
     if (!json_is_array(body))
@@ -160,8 +160,8 @@ static int decode_base64(const char *text, char **ret_bytes, size_t *ret_count)
     int body_bytes = 0;
     int tail_bytes = 0;
     EVP_DecodeInit(context);
-    int code = EVP_DecodeUpdate(context, bytes, &body_bytes, (const unsigned char *)text,
-                                (int)length);
+    int code =
+        EVP_DecodeUpdate(context, bytes, &body_bytes, (const unsigned char *)text, (int)length);
     if (code >= 0)
         code = EVP_DecodeFinal(context, bytes + body_bytes, &tail_bytes);
     EVP_ENCODE_CTX_free(context);
@@ -238,8 +238,8 @@ struct forge_call *forge_get_repository(struct forge *forge, const char *reposit
 struct forge_call *forge_list_labels(struct forge *forge, const char *repository,
                                      forge_names_fn done, void *argument)
 {
-    struct forge_call *call = new_repository_call(forge, &labels_operation, repository,
-                                                  "/labels?per_page=100", argument);
+    struct forge_call *call =
+        new_repository_call(forge, &labels_operation, repository, "/labels?per_page=100", argument);
     call->done.names = done;
     return forge_call_start(call);
 }

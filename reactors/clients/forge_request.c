@@ -1,10 +1,10 @@
 /*
  * URLs and headers of the forge's requests.
- * Sources: RFC 3986 (URLs), RFC 8288 (Link); GitHub REST API, "Getting started" (headers), "API versions",
- * "Using pagination".
+ * Sources: RFC 3986 (URLs), RFC 8288 (Link); GitHub REST API, "Getting started" (headers), "API
+ * versions", "Using pagination".
  *
- * Only what was checked or encoded gets into a URL: names of repositories are checked against GitHub's alphabet, file
- * paths and labels are percent-encoded, numbers are numbers.
+ * Only what was checked or encoded gets into a URL: names of repositories are checked against
+ * GitHub's alphabet, file paths and labels are percent-encoded, numbers are numbers.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -28,7 +28,10 @@
 
 /* ---- URLs ---- */
 
-/* Returns what follows scheme and authority in a URL, or NULL if it is not http or https with a host. */
+/*
+ * Returns what follows scheme and authority in a URL, or NULL if it is not http or https with a
+ * host.
+ */
 static const char *find_path(const char *url)
 {
     size_t scheme_bytes = 0;
@@ -44,14 +47,18 @@ int forge_url_normalise(const char *url, char **ret_url, struct error *error)
 {
     const char *path = find_path(url);
     if (path == NULL)
-        return error_set(error, ERR_USAGE,
-                         "--forge-url: \"%s\" is not an http or https URL with a host; give for example "
-                         "https://api.github.com or https://HOST/api/v3", url);
+        return error_set(
+            error, ERR_USAGE,
+            "--forge-url: \"%s\" is not an http or https URL with a host; give for example "
+            "https://api.github.com or https://HOST/api/v3",
+            url);
     for (const char *place = url; *place != '\0'; place++) {
         if (!isgraph((unsigned char)*place) || strchr("?#@\"<>\\", *place) != NULL)
-            return error_set(error, ERR_USAGE,
-                             "--forge-url: the character at byte %zu has no place there; a user name, "
-                             "a query and spaces are not allowed", (size_t)(place - url) + 1);
+            return error_set(
+                error, ERR_USAGE,
+                "--forge-url: the character at byte %zu has no place there; a user name, "
+                "a query and spaces are not allowed",
+                (size_t)(place - url) + 1);
     }
     size_t length = strlen(url);
     while (length > (size_t)(path - url) && url[length - 1] == '/')
@@ -83,7 +90,8 @@ bool forge_url_is_repository(const char *repository)
 {
     const char *slash = strchr(repository, '/');
     return slash != NULL && strlen(repository) < FORGE_REPOSITORY_BYTES &&
-           is_name(repository, (size_t)(slash - repository)) && is_name(slash + 1, strlen(slash + 1));
+           is_name(repository, (size_t)(slash - repository)) &&
+           is_name(slash + 1, strlen(slash + 1));
 }
 
 int forge_url_encode_segment(const char *segment, char **ret_encoded)
@@ -130,7 +138,10 @@ static bool is_same_origin(const char *left, const char *right)
            strncasecmp(left, right, (size_t)(left_path - left)) == 0;
 }
 
-/* True if the parameters of one link (from after '>' to `length`) have rel="next", among others perhaps. */
+/*
+ * True if the parameters of one link (from after '>' to `length`) have rel="next", among others
+ * perhaps.
+ */
 static bool is_rel_next(const char *parameters, size_t length)
 {
     CLEANUP(mem_free) char *text = mem_copy_bytes(parameters, length);
@@ -166,8 +177,7 @@ static char *find_next_link(const char *link)
     return NULL;
 }
 
-int forge_url_next_page(const char *api_url, const char *link, char **ret_url,
-                        struct error *error)
+int forge_url_next_page(const char *api_url, const char *link, char **ret_url, struct error *error)
 {
     *ret_url = NULL;
     if (link == NULL || strlen(link) > LINK_MAX_BYTES)
@@ -183,9 +193,11 @@ int forge_url_next_page(const char *api_url, const char *link, char **ret_url,
     if (!is_same_origin(next, api_url)) {
         char shown[FORGE_REPOSITORY_BYTES];
         forge_answer_clean_text(next, sizeof(shown), shown);
-        return error_set(error, ERR_INPUT,
-                         "the link to the next page leads from %s to another place, %s; set --forge-url "
-                         "to the address under which the forge knows itself", api_url, shown);
+        return error_set(
+            error, ERR_INPUT,
+            "the link to the next page leads from %s to another place, %s; set --forge-url "
+            "to the address under which the forge knows itself",
+            api_url, shown);
     }
     *ret_url = TAKE(next);
     return 0;
@@ -214,8 +226,8 @@ int forge_request_send(struct forge_call *call, http_done_fn done, struct error 
         .body = call->body,
         .body_bytes = call->body != NULL ? strlen(call->body) : 0,
         .timeout_ms = REQUEST_TIMEOUT_MS,
-        .body_max_bytes = operation->answer_max_bytes != 0 ? operation->answer_max_bytes
-                                                           : FORGE_ANSWER_MAX_BYTES,
+        .body_max_bytes =
+            operation->answer_max_bytes != 0 ? operation->answer_max_bytes : FORGE_ANSWER_MAX_BYTES,
         .redirects_max = is_read ? 0 : -1,
     };
     add_header(&request, "Accept", ACCEPT);

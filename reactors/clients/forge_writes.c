@@ -1,11 +1,12 @@
 /*
  * Writing: labels of an issue, and comments.
- * Sources: GitHub REST API, "REST API endpoints for labels" (POST and DELETE /repos/{owner}/{repo}/issues/{issue_number}/labels),
- * "… for issue comments".
+ * Sources: GitHub REST API, "REST API endpoints for labels" (POST and DELETE
+ * /repos/{owner}/{repo}/issues/{issue_number}/labels), "… for issue comments".
  *
- * Each write counts against the budget. Labels are added by POST, which leaves the others alone, never by PUT, which
- * replaces them all. A label is removed by its name as one segment of the path; a name that a URL cannot carry is
- * refused, because without the segment the same request means "remove all labels".
+ * Each write counts against the budget. Labels are added by POST, which leaves the others alone,
+ * never by PUT, which replaces them all. A label is removed by its name as one segment of the
+ * path; a name that a URL cannot carry is refused, because without the segment the same request
+ * means "remove all labels".
  */
 #include <inttypes.h>
 #include <string.h>
@@ -13,7 +14,10 @@
 #include "base/memory.h"
 #include "reactors/clients/forge_call.h"
 
-/* Longest comment that is sent; GitHub takes 65,536 characters, of up to four bytes, and says so itself. */
+/*
+ * Longest comment that is sent; GitHub takes 65,536 characters, of up to four bytes, and says so
+ * itself.
+ */
 #define COMMENT_MAX_BYTES (65536 * 4)
 
 /* Longest name of a label that is sent; GitHub takes 50 characters. */
@@ -30,7 +34,10 @@
 
 /* ---- answers ---- */
 
-/* 404 is two things here: the label is not on the issue, which is what was wanted, or there is no issue. */
+/*
+ * 404 is two things here: the label is not on the issue, which is what was wanted, or there is no
+ * issue.
+ */
 static int read_removal(struct forge_call *call, int status, const json_t *body,
                         struct error *error)
 {
@@ -100,8 +107,8 @@ static const struct forge_operation edit_comment_operation = {
 /* ---- calls ---- */
 
 static struct forge_call *new_write(struct forge *forge, const struct forge_operation *operation,
-                                    const char *repository, int64_t number,
-                                    forge_written_fn done, void *argument)
+                                    const char *repository, int64_t number, forge_written_fn done,
+                                    void *argument)
 {
     struct forge_call *call = forge_call_new(forge, operation, repository, argument);
     call->done.written = done;
@@ -121,8 +128,8 @@ static bool append_label(json_t *names, const char *label)
 }
 
 struct forge_call *forge_add_labels(struct forge *forge, const char *repository, int64_t number,
-                                    const char *const *labels, size_t count,
-                                    forge_written_fn done, void *argument)
+                                    const char *const *labels, size_t count, forge_written_fn done,
+                                    void *argument)
 {
     struct forge_call *call =
         new_write(forge, &add_labels_operation, repository, number, done, argument);
@@ -130,9 +137,10 @@ struct forge_call *forge_add_labels(struct forge *forge, const char *repository,
     CLEANUP(json_release) json_t *names = json_array();
     for (size_t i = 0; i < count; i++) {
         if (!append_label(names, labels[i]))
-            (void)forge_call_fail(call, ERR_INPUT,
-                                  "the name of label %zu is empty, not UTF-8, or longer than %d bytes",
-                                  i + 1, LABEL_MAX_BYTES);
+            (void)forge_call_fail(
+                call, ERR_INPUT,
+                "the name of label %zu is empty, not UTF-8, or longer than %d bytes", i + 1,
+                LABEL_MAX_BYTES);
     }
     if (count == 0 || count > FORGE_ISSUE_LABELS_MAX)
         (void)forge_call_fail(call, ERR_INPUT, "%zu labels at once; 1 to %d are possible", count,
@@ -148,12 +156,14 @@ struct forge_call *forge_remove_label(struct forge *forge, const char *repositor
     struct forge_call *call =
         new_write(forge, &remove_label_operation, repository, number, done, argument);
     CLEANUP(mem_free) char *encoded = NULL;
-    int code = strlen(label) > LABEL_MAX_BYTES ? ERR_TOO_LARGE
-                                               : forge_url_encode_segment(label, &encoded);
+    int code =
+        strlen(label) > LABEL_MAX_BYTES ? ERR_TOO_LARGE : forge_url_encode_segment(label, &encoded);
     if (code != 0)
-        (void)forge_call_fail(call, ERR_INPUT,
-                              "a label whose name is empty, \".\", \"..\" or longer than %d bytes cannot "
-                              "be removed by its name; remove it by hand", LABEL_MAX_BYTES);
+        (void)forge_call_fail(
+            call, ERR_INPUT,
+            "a label whose name is empty, \".\", \"..\" or longer than %d bytes cannot "
+            "be removed by its name; remove it by hand",
+            LABEL_MAX_BYTES);
     else
         forge_call_ask(call, "/issues/%" PRId64 "/labels/%s", number, encoded);
     return forge_call_start(call);
@@ -176,9 +186,8 @@ static void set_comment_body(struct forge_call *call, const char *body)
     call->body = json_write(object, NULL);
 }
 
-struct forge_call *forge_create_comment(struct forge *forge, const char *repository,
-                                        int64_t number, const char *body, forge_written_fn done,
-                                        void *argument)
+struct forge_call *forge_create_comment(struct forge *forge, const char *repository, int64_t number,
+                                        const char *body, forge_written_fn done, void *argument)
 {
     struct forge_call *call =
         new_write(forge, &create_comment_operation, repository, number, done, argument);

@@ -1,6 +1,6 @@
 /*
- * Dead letters: see dead_letter.h. Key: topic/partition/offset/consumer; the original's key, consumer and reason travel as headers beside
- * the original's own.
+ * Dead letters: see dead_letter.h. Key: topic/partition/offset/consumer; the original's key,
+ * consumer and reason travel as headers beside the original's own.
  */
 #include "reactors/kernel/dead_letter.h"
 
@@ -15,17 +15,18 @@
 
 /* One refusal under way. */
 struct dead_letter {
-    struct kernel_partition *partition;  /* NULL once forgotten */
-    int64_t offset;                      /* of the refused record */
-    char *key;                           /* owned: topic/partition/offset/consumer */
-    char *value;                         /* owned copy; NULL for a tombstone */
-    size_t value_bytes;                  /* length */
-    struct event_header headers[ENVELOPE_HEADERS_MAX + DEAD_LETTER_OWN_HEADERS]; /* names and values owned */
-    size_t header_count;                 /* in use */
-    bool published;                      /* a publish is under way: its callback frees */
-    struct loop_timer *timer;            /* owned; to publish again */
-    struct dead_letter *next;            /* in partition->dead_letters */
-    struct dead_letter *prev;            /* likewise */
+    struct kernel_partition *partition; /* NULL once forgotten */
+    int64_t offset;                     /* of the refused record */
+    char *key;                          /* owned: topic/partition/offset/consumer */
+    char *value;                        /* owned copy; NULL for a tombstone */
+    size_t value_bytes;                 /* length */
+    struct event_header
+        headers[ENVELOPE_HEADERS_MAX + DEAD_LETTER_OWN_HEADERS]; /* names and values owned */
+    size_t header_count;                                         /* in use */
+    bool published;           /* a publish is under way: its callback frees */
+    struct loop_timer *timer; /* owned; to publish again */
+    struct dead_letter *next; /* in partition->dead_letters */
+    struct dead_letter *prev; /* likewise */
 };
 
 static void dead_letter_send(struct dead_letter *letter);
@@ -99,7 +100,8 @@ static void dead_letter_send(struct dead_letter *letter)
         loop_timer_set(letter->timer, KERNEL_PUBLISH_AGAIN_MS);
 }
 
-void dead_letter_publish(struct kernel_partition *partition, const struct bus_record *record, const char *reason)
+void dead_letter_publish(struct kernel_partition *partition, const struct bus_record *record,
+                         const char *reason)
 {
     struct kernel *kernel = partition->kernel;
     struct dead_letter *letter = MEM_NEW(struct dead_letter);
@@ -112,11 +114,13 @@ void dead_letter_publish(struct kernel_partition *partition, const struct bus_re
     letter->value_bytes = record->value_bytes;
     letter->timer = loop_timer_new(kernel->loop, dead_letter_send_again, letter);
     dead_letter_add_header(letter, "nodag_refused_key", record->key, record->key_bytes);
-    dead_letter_add_header(letter, "nodag_refused_by", kernel->reactor->name, strlen(kernel->reactor->name));
+    dead_letter_add_header(letter, "nodag_refused_by", kernel->reactor->name,
+                           strlen(kernel->reactor->name));
     dead_letter_add_header(letter, "nodag_refused_reason", reason, strlen(reason));
     for (size_t i = 0; i < record->header_count && i < ENVELOPE_HEADERS_MAX; i++)
         dead_letter_add_header(letter, record->headers[i].name, record->headers[i].value,
-                               record->headers[i].value == NULL ? 0 : record->headers[i].value_bytes);
+                               record->headers[i].value == NULL ? 0
+                                                                : record->headers[i].value_bytes);
     DL_APPEND(partition->dead_letters, letter);
     dead_letter_send(letter);
 }
@@ -125,7 +129,8 @@ void dead_letter_forget(struct kernel_partition *partition)
 {
     struct dead_letter *letter = NULL;
     struct dead_letter *rest = NULL;
-    DL_FOREACH_SAFE(partition->dead_letters, letter, rest) {
+    DL_FOREACH_SAFE(partition->dead_letters, letter, rest)
+    {
         DL_DELETE(partition->dead_letters, letter);
         letter->partition = NULL;
         loop_timer_clear(letter->timer);

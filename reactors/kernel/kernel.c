@@ -1,5 +1,6 @@
 /*
- * The kernel's centre: setup, which key runs next, the flow of the consumer, the sweep, drain. See kernel.h and kernel_private.h.
+ * The kernel's centre: setup, which key runs next, the flow of the consumer, the sweep, drain. See
+ * kernel.h and kernel_private.h.
  */
 #include "reactors/kernel/kernel.h"
 
@@ -10,10 +11,12 @@
 #include "base/memory.h"
 #include "reactors/kernel/kernel_private.h"
 
-/* A paused consumer is resumed when the queue has fallen to this share of its limit (numerator of 4). */
+/* A paused consumer is resumed when the queue has fallen to this share of its limit (numerator of
+ * 4). */
 #define KERNEL_RESUME_QUARTERS 3
 
-/* Unfinished events for each key of the limit: many events of few keys must not grow the ledger without bound. */
+/* Unfinished events for each key of the limit: many events of few keys must not grow the ledger
+ * without bound. */
 #define KERNEL_EVENTS_PER_KEY 4
 
 static const char *const kernel_outcome_labels[] = {
@@ -59,14 +62,17 @@ static void kernel_declare_metrics(struct kernel *kernel, struct metrics *metric
                                   "Home records by what became of them.", by_result),
         .outcomes = metrics_declare(metrics, METRICS_COUNTER, "nodag_kernel_reconciles_total",
                                     "Finished reconciles by outcome.", by_outcome),
-        .keys = metrics_declare(metrics, METRICS_GAUGE, "nodag_kernel_keys", "Keys in memory by state.", by_state),
-        .unfinished = metrics_single(metrics_declare(metrics, METRICS_GAUGE, "nodag_kernel_unfinished_events",
-                                                     "Delivered home records that are not finished.", NULL)),
-        .paused = metrics_single(metrics_declare(metrics, METRICS_GAUGE, "nodag_kernel_paused",
-                                                 "1 while the consumer is paused because the queue is full.", NULL)),
+        .keys = metrics_declare(metrics, METRICS_GAUGE, "nodag_kernel_keys",
+                                "Keys in memory by state.", by_state),
+        .unfinished =
+            metrics_single(metrics_declare(metrics, METRICS_GAUGE, "nodag_kernel_unfinished_events",
+                                           "Delivered home records that are not finished.", NULL)),
+        .paused = metrics_single(
+            metrics_declare(metrics, METRICS_GAUGE, "nodag_kernel_paused",
+                            "1 while the consumer is paused because the queue is full.", NULL)),
         .duration = metrics_single(metrics_declare_histogram(
-            metrics, "nodag_kernel_reconcile_seconds", "How long a reconcile took.", NULL, kernel_duration_bounds,
-            ARRAY_COUNT(kernel_duration_bounds))),
+            metrics, "nodag_kernel_reconcile_seconds", "How long a reconcile took.", NULL,
+            kernel_duration_bounds, ARRAY_COUNT(kernel_duration_bounds))),
     };
     metrics_on_collect(metrics, kernel_collect, kernel);
 }
@@ -83,7 +89,8 @@ static void kernel_count_outcome(struct kernel_work *work)
     if (kernel->metrics.outcomes == NULL)
         return;
     metric_add(metrics_series(kernel->metrics.outcomes, &kernel_outcome_labels[work->outcome]), 1);
-    metric_observe(kernel->metrics.duration, (double)(loop_now_ms(kernel->loop) - work->started_ms) / 1000.0);
+    metric_observe(kernel->metrics.duration,
+                   (double)(loop_now_ms(kernel->loop) - work->started_ms) / 1000.0);
 }
 
 /* --- running --- */
@@ -103,8 +110,8 @@ static struct kernel_work *kernel_next_ready(struct kernel *kernel)
     for (size_t i = 0; i < ARRAY_COUNT(kernel->ready); i++) {
         struct kernel_work *work = NULL;
         DL_FOREACH(kernel->ready[i], work)
-            if (partition_may_run(work->home))
-                return work;
+        if (partition_may_run(work->home))
+            return work;
     }
     return NULL;
 }
@@ -139,7 +146,8 @@ static int64_t kernel_backoff_ms(struct kernel_work *work)
     if (wait_ms > settings->backoff_most_ms)
         wait_ms = settings->backoff_most_ms;
     /* Half fixed, half by chance: keys that failed together do not come back together. */
-    return wait_ms / 2 + (int64_t)loop_random_below(work->kernel->loop, (uint64_t)(wait_ms / 2 + 1));
+    return wait_ms / 2 +
+           (int64_t)loop_random_below(work->kernel->loop, (uint64_t)(wait_ms / 2 + 1));
 }
 
 void kernel_finish(struct kernel_work *work, const struct kernel_outcome *outcome)
@@ -182,12 +190,14 @@ void kernel_enqueue(struct kernel *kernel, const struct kernel_route *route)
     queue_wake(work);
 }
 
-void kernel_wake_stalled(struct kernel *kernel, bool (*look)(void *argument, const char *key, const char *note),
+void kernel_wake_stalled(struct kernel *kernel,
+                         bool (*look)(void *argument, const char *key, const char *note),
                          void *argument)
 {
     struct kernel_work *work = NULL;
     struct kernel_work *rest = NULL;
-    HASH_ITER(hh, kernel->works, work, rest) {
+    HASH_ITER(hh, kernel->works, work, rest)
+    {
         if (work->state == WORK_STALLED && look(argument, work->key, work->note))
             queue_wake(work);
     }
@@ -208,8 +218,8 @@ static void kernel_published(void *argument, int code, int32_t partition, int64_
     mem_free(publish);
 }
 
-int kernel_publish(struct kernel_work *work, const struct bus_message *message, void (*done)(void *argument, int code),
-                   void *argument)
+int kernel_publish(struct kernel_work *work, const struct bus_message *message,
+                   void (*done)(void *argument, int code), void *argument)
 {
     struct work_publish *publish = MEM_NEW(struct work_publish);
     *publish = (struct work_publish){.work = work, .done = done, .argument = argument};
@@ -277,7 +287,7 @@ static void kernel_leave_group(struct kernel *kernel)
     struct kernel_partition *partition = NULL;
     struct kernel_partition *rest = NULL;
     HASH_ITER(hh, kernel->partitions, partition, rest)
-        partition_drop(partition);
+    partition_drop(partition);
     struct bus_group *group = TAKE(kernel->group);
     bus_group_leave(group, kernel->drained, kernel->drained_argument);
 }
@@ -298,7 +308,8 @@ static void kernel_revoke_deadline(void *argument)
     }
     struct kernel_work *work = NULL;
     struct kernel_work *rest = NULL;
-    HASH_ITER(hh, kernel->works, work, rest) {
+    HASH_ITER(hh, kernel->works, work, rest)
+    {
         if (work->home->revoking)
             queue_drop(work);
     }
@@ -323,8 +334,8 @@ static int kernel_open_readings(struct kernel *kernel, struct error *error)
         reading->kernel = kernel;
         reading->table = is_pending ? NULL : &kernel->reactor->tables[i];
         reading->whole_behind = -1;
-        int code = bus_read(kernel->bus, is_pending ? TOPIC_PENDING : reading->table->topic, &partition_reader_handler,
-                            reading, &reading->reader, error);
+        int code = bus_read(kernel->bus, is_pending ? TOPIC_PENDING : reading->table->topic,
+                            &partition_reader_handler, reading, &reading->reader, error);
         if (code != 0)
             return code;
     }
@@ -332,8 +343,9 @@ static int kernel_open_readings(struct kernel *kernel, struct error *error)
     return 0;
 }
 
-int kernel_new(struct loop *loop, struct bus *bus, struct metrics *metrics, const struct kernel_settings *settings,
-               const struct kernel_reactor *reactor, void *self, struct kernel **ret_kernel, struct error *error)
+int kernel_new(struct loop *loop, struct bus *bus, struct metrics *metrics,
+               const struct kernel_settings *settings, const struct kernel_reactor *reactor,
+               void *self, struct kernel **ret_kernel, struct error *error)
 {
     assert(reactor->table_count <= KERNEL_TABLES_MAX);
     CLEANUP(kernel_free) struct kernel *kernel = MEM_NEW(struct kernel);
@@ -350,7 +362,8 @@ int kernel_new(struct loop *loop, struct bus *bus, struct metrics *metrics, cons
     if (code != 0)
         return code;
     char *group_name = mem_format("nodag-%s", reactor->name);
-    code = bus_join(bus, reactor->home, group_name, &partition_group_handler, kernel, &kernel->group, error);
+    code = bus_join(bus, reactor->home, group_name, &partition_group_handler, kernel,
+                    &kernel->group, error);
     mem_free(group_name);
     if (code != 0)
         return code;
@@ -367,7 +380,7 @@ void kernel_free(struct kernel *kernel)
     struct kernel_partition *partition = NULL;
     struct kernel_partition *rest = NULL;
     HASH_ITER(hh, kernel->partitions, partition, rest)
-        partition_drop(partition);
+    partition_drop(partition);
     for (size_t i = 0; i < kernel->reading_count; i++)
         bus_reader_free(kernel->readings[i].reader);
     loop_cancel_deferred(kernel->loop, kernel);

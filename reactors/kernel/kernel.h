@@ -1,21 +1,26 @@
 /*
- * The reconcile kernel: from a home topic to keys, from keys to outcomes, from outcomes to stored offsets.
+ * The reconcile kernel: from a home topic to keys, from keys to outcomes, from outcomes to stored
+ * offsets.
  *
- *   home topic ──route──▶ keyed queue ──▶ reconcile(work) ──outcome──▶ pending ──▶ ledger ──▶ stored offset
- *                            ▲   ▲            │
- *        tables ─────────────┘   └── delay ◀──┘ RETRY, AFTER
+ *   home topic ──route──▶ keyed queue ──▶ reconcile(work) ──outcome──▶ pending ──▶ ledger ──▶
+ * stored offset ▲   ▲            │ tables ─────────────┘   └── delay ◀──┘ RETRY, AFTER
  *
- * Design: a reactor says which key a home record concerns (from headers alone) and how a key is made true. The kernel does
- * the rest: deduplicates (ten events of one key are one reconcile), bounds the queue by pausing the consumer, runs at most
- * `concurrency` keys at a time and never one key twice at once, backs off each key by itself, stores only offsets below which everything
- * is finished, remembers unfinished keys on the topic `pending`, and sweeps slowly over known keys when idle.
+ * Design: a reactor says which key a home record concerns (from headers alone) and how a key is
+ * made true. The kernel does the rest: deduplicates (ten events of one key are one reconcile),
+ * bounds the queue by pausing the consumer, runs at most `concurrency` keys at a time and never one
+ * key twice at once, backs off each key by itself, stores only offsets below which everything is
+ * finished, remembers unfinished keys on the topic `pending`, and sweeps slowly over known keys
+ * when idle.
  *
- * The key's `note` is a short text of the reactor's (for example the repository's name at the time), taken from the newest event
- * of the key; it comes back with the work, also from `pending` after a restart.
+ * The key's `note` is a short text of the reactor's (for example the repository's name at the
+ * time), taken from the newest event of the key; it comes back with the work, also from `pending`
+ * after a restart.
  *
  * Invariants:
- *   - an event is finished only after its key's outcome was DONE, or after `pending` holds the key (acknowledged);
- *   - no key runs before the reactor's tables have reached the ends that they had when its partition was assigned;
+ *   - an event is finished only after its key's outcome was DONE, or after `pending` holds the key
+ * (acknowledged);
+ *   - no key runs before the reactor's tables have reached the ends that they had when its
+ * partition was assigned;
  *   - after a partition was given up or lost nothing is stored for it and none of its keys runs;
  *   - everything runs on the loop thread.
  */
@@ -56,17 +61,19 @@ enum kernel_outcome_kind {
 struct kernel_outcome {
     enum kernel_outcome_kind kind; /* what became of it */
     int64_t after_ms;              /* for AFTER: ≥ 0 */
-    const char *reason;            /* for all but DONE: one line that a person understands; borrowed for the call */
+    const char
+        *reason; /* for all but DONE: one line that a person understands; borrowed for the call */
 };
 
-/* One key that is to be made true; borrowed by the reactor from reconcile until it finishes it or is told to abandon it. */
+/* One key that is to be made true; borrowed by the reactor from reconcile until it finishes it or
+ * is told to abandon it. */
 struct kernel_work;
 
 /* Where a home record, a table's change or the sweep leads. */
 struct kernel_route {
-    char key[SUBJECT_KEY_BYTES];   /* the key, NUL-terminated */
-    char note[KERNEL_NOTE_BYTES];  /* the note, may be empty */
-    int32_t partition;             /* of the home topic; set by the kernel for home records */
+    char key[SUBJECT_KEY_BYTES];  /* the key, NUL-terminated */
+    char note[KERNEL_NOTE_BYTES]; /* the note, may be empty */
+    int32_t partition;            /* of the home topic; set by the kernel for home records */
 };
 
 /* Which partitions of a table's topic a reactor folds. */
@@ -77,8 +84,8 @@ enum kernel_table_scope {
 
 /* One table: a fold of a topic that the reactor keeps. */
 struct kernel_table {
-    enum topic topic;               /* compacted */
-    enum kernel_table_scope scope;  /* which partitions */
+    enum topic topic;              /* compacted */
+    enum kernel_table_scope scope; /* which partitions */
     /* Folds one record (borrowed). May call kernel_enqueue for the keys that it concerns. */
     void (*apply)(void *self, const struct bus_record *record);
     /* Forgets what a partition brought; for OWNED. NULL for WHOLE. */
@@ -87,14 +94,17 @@ struct kernel_table {
 
 /* What a reactor is, for the kernel. Functions run on the loop thread. */
 struct kernel_reactor {
-    const char *name;   /* "labeler"; the consumer group is "nodag-labeler", the prefix in pending "labeler|" */
-    enum topic home;    /* home topic */
-    /* Says whether a home record concerns a key and which, from key and headers. False: nothing to do for it. */
+    const char *name; /* "labeler"; the consumer group is "nodag-labeler", the prefix in pending
+                         "labeler|" */
+    enum topic home;  /* home topic */
+    /* Says whether a home record concerns a key and which, from key and headers. False: nothing to
+     * do for it. */
     bool (*route)(void *self, const struct bus_record *record, const struct event *event,
                   struct kernel_route *ret_route);
     /* Makes a key true. Ends with kernel_finish, once, now or later, unless abandoned. */
     void (*reconcile)(void *self, struct kernel_work *work);
-    /* Takes back a work that is under way: cancel its calls; kernel_finish must not be called for it any more. */
+    /* Takes back a work that is under way: cancel its calls; kernel_finish must not be called for
+     * it any more. */
     void (*abandon)(void *self, struct kernel_work *work);
     /* Names the next known key for the slow sweep; false: none. NULL: no sweep. */
     bool (*sweep_next)(void *self, struct kernel_route *ret_route);
@@ -104,71 +114,105 @@ struct kernel_reactor {
 
 /* Settings that every reactor has. */
 struct kernel_settings {
-    int64_t concurrency;        /* --concurrency: keys under way at a time */
-    int64_t keys_max;           /* --queue-keys: keys in memory; beyond it the consumer is paused */
-    int64_t backoff_least_ms;   /* --backoff-least */
-    int64_t backoff_most_ms;    /* --backoff-most */
-    int64_t sweep_interval_ms;  /* --sweep-interval: one known key each */
-    int64_t revoke_timeout_ms;  /* --revoke-timeout: how long effects in flight may hold a rebalance */
+    int64_t concurrency;       /* --concurrency: keys under way at a time */
+    int64_t keys_max;          /* --queue-keys: keys in memory; beyond it the consumer is paused */
+    int64_t backoff_least_ms;  /* --backoff-least */
+    int64_t backoff_most_ms;   /* --backoff-most */
+    int64_t sweep_interval_ms; /* --sweep-interval: one known key each */
+    int64_t
+        revoke_timeout_ms; /* --revoke-timeout: how long effects in flight may hold a rebalance */
 };
 
 /* Rows for option tables: `type` is the settings struct, `member` its struct kernel_settings. */
 #define KERNEL_OPTION_ROWS(type, member)                                                           \
-    {.name = "concurrency", .kind = OPTION_INTEGER, .offset = offsetof(type, member.concurrency),  \
-     .default_value = "8", .least = 1, .most = 256, .group = "Reconciling",                        \
+    {.name = "concurrency",                                                                        \
+     .kind = OPTION_INTEGER,                                                                       \
+     .offset = offsetof(type, member.concurrency),                                                 \
+     .default_value = "8",                                                                         \
+     .least = 1,                                                                                   \
+     .most = 256,                                                                                  \
+     .group = "Reconciling",                                                                       \
      .help = "Keys that are made true at the same time."},                                         \
-    {.name = "queue-keys", .kind = OPTION_INTEGER, .offset = offsetof(type, member.keys_max),      \
-     .default_value = "20000", .least = 10, .most = 10000000,                                      \
-     .help = "Keys that wait in memory; beyond it the consumer is paused."},                       \
-    {.name = "backoff-least", .kind = OPTION_DURATION, .offset = offsetof(type, member.backoff_least_ms), \
-     .default_value = "1s", .least = 1, .most = 3600000,                                           \
-     .help = "Wait before the first retry of a key; it doubles."},                                 \
-    {.name = "backoff-most", .kind = OPTION_DURATION, .offset = offsetof(type, member.backoff_most_ms), \
-     .default_value = "15m", .least = 1, .most = 86400000, .help = "Longest wait between retries."}, \
-    {.name = "sweep-interval", .kind = OPTION_DURATION, .offset = offsetof(type, member.sweep_interval_ms), \
-     .default_value = "15s", .least = 10, .most = 86400000,                                        \
-     .help = "While idle, one known key is looked at again each interval. 15s spends 10% of GitHub's " \
-             "5,000 requests an hour."},                                                           \
-    {.name = "revoke-timeout", .kind = OPTION_DURATION, .offset = offsetof(type, member.revoke_timeout_ms), \
-     .default_value = "20s", .least = 100, .most = 240000,                                         \
-     .help = "How long effects in flight may hold up a rebalance before they are abandoned."}
+        {.name = "queue-keys",                                                                     \
+         .kind = OPTION_INTEGER,                                                                   \
+         .offset = offsetof(type, member.keys_max),                                                \
+         .default_value = "20000",                                                                 \
+         .least = 10,                                                                              \
+         .most = 10000000,                                                                         \
+         .help = "Keys that wait in memory; beyond it the consumer is paused."},                   \
+        {.name = "backoff-least",                                                                  \
+         .kind = OPTION_DURATION,                                                                  \
+         .offset = offsetof(type, member.backoff_least_ms),                                        \
+         .default_value = "1s",                                                                    \
+         .least = 1,                                                                               \
+         .most = 3600000,                                                                          \
+         .help = "Wait before the first retry of a key; it doubles."},                             \
+        {.name = "backoff-most",                                                                   \
+         .kind = OPTION_DURATION,                                                                  \
+         .offset = offsetof(type, member.backoff_most_ms),                                         \
+         .default_value = "15m",                                                                   \
+         .least = 1,                                                                               \
+         .most = 86400000,                                                                         \
+         .help = "Longest wait between retries."},                                                 \
+        {.name = "sweep-interval",                                                                 \
+         .kind = OPTION_DURATION,                                                                  \
+         .offset = offsetof(type, member.sweep_interval_ms),                                       \
+         .default_value = "15s",                                                                   \
+         .least = 10,                                                                              \
+         .most = 86400000,                                                                         \
+         .help = "While idle, one known key is looked at again each interval. 15s spends 10% of "  \
+                 "GitHub's "                                                                       \
+                 "5,000 requests an hour."},                                                       \
+    {                                                                                              \
+        .name = "revoke-timeout", .kind = OPTION_DURATION,                                         \
+        .offset = offsetof(type, member.revoke_timeout_ms), .default_value = "20s", .least = 100,  \
+        .most = 240000,                                                                            \
+        .help = "How long effects in flight may hold up a rebalance before they are abandoned."    \
+    }
 
 /* The kernel of one reactor. */
 struct kernel;
 
 /*
- * Joins the home topic and begins. `reactor` and `self` are borrowed for the kernel's life, so are `loop`, `bus` and `metrics` (NULL allowed).
- * Owned. ERR_INPUT, ERR_DENIED from the bus. Loop thread.
+ * Joins the home topic and begins. `reactor` and `self` are borrowed for the kernel's life, so are
+ * `loop`, `bus` and `metrics` (NULL allowed). Owned. ERR_INPUT, ERR_DENIED from the bus. Loop
+ * thread.
  */
-int kernel_new(struct loop *loop, struct bus *bus, struct metrics *metrics, const struct kernel_settings *settings,
-               const struct kernel_reactor *reactor, void *self, struct kernel **ret_kernel, struct error *error) MUST_CHECK;
+int kernel_new(struct loop *loop, struct bus *bus, struct metrics *metrics,
+               const struct kernel_settings *settings, const struct kernel_reactor *reactor,
+               void *self, struct kernel **ret_kernel, struct error *error) MUST_CHECK;
 
-/* Starts nothing more, waits for what is under way (at most revoke_timeout_ms), leaves the group, calls `drained(argument)`. Loop thread. */
+/* Starts nothing more, waits for what is under way (at most revoke_timeout_ms), leaves the group,
+ * calls `drained(argument)`. Loop thread. */
 void kernel_drain(struct kernel *kernel, void (*drained)(void *argument), void *argument);
 
-/* Abandons everything and frees; NULL allowed. After kernel_drain, or in a simulated crash after bus_memory_close. Loop thread. */
+/* Abandons everything and frees; NULL allowed. After kernel_drain, or in a simulated crash after
+ * bus_memory_close. Loop thread. */
 void kernel_free(struct kernel *kernel);
 DEFINE_CLEANUP(struct kernel *, kernel_free)
 
 /* Ends a work with its outcome. Loop thread. */
 void kernel_finish(struct kernel_work *work, const struct kernel_outcome *outcome);
 
-/* Wants a key to be looked at: a table changed. Ignored where its partition is not owned. Loop thread. */
+/* Wants a key to be looked at: a table changed. Ignored where its partition is not owned. Loop
+ * thread. */
 void kernel_enqueue(struct kernel *kernel, const struct kernel_route *route);
 
 /*
- * Calls `look(argument, key, note)` for each STALLED key; where it returns true the key is looked at again. For reactors that notice
- * that a person has changed what several keys were waiting for. Loop thread.
+ * Calls `look(argument, key, note)` for each STALLED key; where it returns true the key is looked
+ * at again. For reactors that notice that a person has changed what several keys were waiting for.
+ * Loop thread.
  */
-void kernel_wake_stalled(struct kernel *kernel, bool (*look)(void *argument, const char *key, const char *note),
+void kernel_wake_stalled(struct kernel *kernel,
+                         bool (*look)(void *argument, const char *key, const char *note),
                          void *argument);
 
 /*
- * Publishes on behalf of a work: `done(argument, code)` is called unless the work was abandoned meanwhile. Same codes as bus_publish, and
- * those of bus_delivered_fn. Loop thread.
+ * Publishes on behalf of a work: `done(argument, code)` is called unless the work was abandoned
+ * meanwhile. Same codes as bus_publish, and those of bus_delivered_fn. Loop thread.
  */
-int kernel_publish(struct kernel_work *work, const struct bus_message *message, void (*done)(void *argument, int code),
-                   void *argument) MUST_CHECK;
+int kernel_publish(struct kernel_work *work, const struct bus_message *message,
+                   void (*done)(void *argument, int code), void *argument) MUST_CHECK;
 
 /* The work's key, NUL-terminated; borrowed. */
 const char *kernel_work_key(const struct kernel_work *work);

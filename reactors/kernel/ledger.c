@@ -1,6 +1,6 @@
 /*
- * The offset ledger: see ledger.h. A ring of slots in rising offset order; finishing finds its slot by bisection and
- * drops finished slots from the front.
+ * The offset ledger: see ledger.h. A ring of slots in rising offset order; finishing finds its slot
+ * by bisection and drops finished slots from the front.
  */
 #include "reactors/kernel/ledger.h"
 
@@ -8,7 +8,8 @@
 
 #include "base/memory.h"
 
-/* Slots of a ledger's first allocation; it doubles from there, bounded by the kernel's limit on unfinished events. */
+/* Slots of a ledger's first allocation; it doubles from there, bounded by the kernel's limit on
+ * unfinished events. */
 #define LEDGER_FIRST_SLOTS 16
 
 static struct ledger_slot *ledger_slot_at(const struct ledger *ledger, size_t index)

@@ -1,14 +1,16 @@
 /*
  * The offset ledger of one partition: events finish out of order, offsets are stored in order.
  *
- * Design: the ledger remembers only unfinished offsets, in the order of delivery. What may be stored is the lowest unfinished
- * offset, or, when there is none, the offset after the newest delivered record.
+ * Design: the ledger remembers only unfinished offsets, in the order of delivery. What may be
+ * stored is the lowest unfinished offset, or, when there is none, the offset after the newest
+ * delivered record.
  *
  *      delivered:   10  11  12  13  14  15            next_offset = 16
- *      unfinished:  10       ·  13   ·   ·            storable    = 10 → after 10 finished: 13 → after 13: 16
+ *      unfinished:  10       ·  13   ·   ·            storable    = 10 → after 10 finished: 13 →
+ * after 13: 16
  *
- * Invariants: storable never falls; a crash replays everything from the last stored offset, so an event is
- * replayed or finished, never skipped.
+ * Invariants: storable never falls; a crash replays everything from the last stored offset, so an
+ * event is replayed or finished, never skipped.
  */
 #ifndef NODAG_REACTORS_KERNEL_LEDGER_H
 #define NODAG_REACTORS_KERNEL_LEDGER_H
@@ -40,7 +42,8 @@ void ledger_skip(struct ledger *ledger, int64_t offset);
 /* Notes a delivered record whose work begins. Offsets rise strictly (asserted). Loop thread. */
 void ledger_begin(struct ledger *ledger, int64_t offset);
 
-/* Notes that the work of an offset given to ledger_begin is finished, once (asserted). Loop thread. */
+/* Notes that the work of an offset given to ledger_begin is finished, once (asserted). Loop thread.
+ */
 void ledger_finish(struct ledger *ledger, int64_t offset);
 
 /* Gives the offset that may be stored; false before the first record. Loop thread. */

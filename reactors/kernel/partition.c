@@ -1,12 +1,13 @@
 /*
  * Home partitions: assignment, the tables that belong to them, records → keys, and giving up.
  *
- * Design: an assigned partition first waits for its share of the tables (OWNED ones and `pending`) and for the WHOLE tables. Its
- * records are routed meanwhile; its keys only wait. Revoking lets what is under way finish, then drops the rest: whoever gets the partition
- * next replays from the stored offset. Lost drops at once.
+ * Design: an assigned partition first waits for its share of the tables (OWNED ones and `pending`)
+ * and for the WHOLE tables. Its records are routed meanwhile; its keys only wait. Revoking lets
+ * what is under way finish, then drops the rest: whoever gets the partition next replays from the
+ * stored offset. Lost drops at once.
  *
- * Invariants: nothing is stored for a partition after it left kernel->partitions; a record that cannot be decoded is refused
- * with a dead letter before it is finished.
+ * Invariants: nothing is stored for a partition after it left kernel->partitions; a record that
+ * cannot be decoded is refused with a dead letter before it is finished.
  */
 #include <assert.h>
 #include <string.h>
@@ -27,7 +28,8 @@ static bool partition_whole_tables_ready(const struct kernel *kernel)
 {
     for (size_t i = 0; i < kernel->reading_count; i++) {
         const struct kernel_reading *reading = &kernel->readings[i];
-        if (reading->table != NULL && reading->table->scope == KERNEL_TABLE_WHOLE && reading->whole_behind != 0)
+        if (reading->table != NULL && reading->table->scope == KERNEL_TABLE_WHOLE &&
+            reading->whole_behind != 0)
             return false;
     }
     return true;
@@ -35,7 +37,8 @@ static bool partition_whole_tables_ready(const struct kernel *kernel)
 
 bool partition_may_run(const struct kernel_partition *partition)
 {
-    return !partition->revoking && partition->tables_behind == 0 && partition_whole_tables_ready(partition->kernel);
+    return !partition->revoking && partition->tables_behind == 0 &&
+           partition_whole_tables_ready(partition->kernel);
 }
 
 void partition_store(struct kernel_partition *partition)
@@ -53,7 +56,8 @@ void partition_read_whole_tables(void *argument)
     bool unknown = false;
     for (size_t i = 0; i < kernel->reading_count; i++) {
         struct kernel_reading *reading = &kernel->readings[i];
-        if (reading->table == NULL || reading->table->scope != KERNEL_TABLE_WHOLE || reading->whole_behind >= 0)
+        if (reading->table == NULL || reading->table->scope != KERNEL_TABLE_WHOLE ||
+            reading->whole_behind >= 0)
             continue;
         int32_t count = 0;
         if (bus_partition_count(kernel->bus, reading->table->topic, &count) != 0) {
@@ -89,11 +93,13 @@ static void partition_assigned(void *argument, const struct bus_partition *parti
         partition->kernel = kernel;
         partition->number = partitions[i].partition;
         partition->stored = -1;
+        partition->writer = loop_random(kernel->loop);
         HASH_ADD(hh, kernel->partitions, number, sizeof(partition->number), partition);
         partition_begin_reading(partition);
     }
     if (kernel->paused) {
-        kernel->paused = false; /* new assignments flow: pause them again if the queue is still full */
+        kernel->paused =
+            false; /* new assignments flow: pause them again if the queue is still full */
         kernel_balance_flow(kernel);
     }
     kernel_tell_ready(kernel);
@@ -104,7 +110,8 @@ void partition_drop(struct kernel_partition *partition)
     struct kernel *kernel = partition->kernel;
     struct kernel_work *work = NULL;
     struct kernel_work *rest = NULL;
-    HASH_ITER(hh, kernel->works, work, rest) {
+    HASH_ITER(hh, kernel->works, work, rest)
+    {
         if (work->home == partition)
             queue_drop(work);
     }
@@ -127,7 +134,8 @@ static bool partition_is_idle(const struct kernel_partition *partition)
 {
     const struct kernel_work *work = NULL;
     for (work = partition->kernel->works; work != NULL; work = work->hh.next)
-        if (work->home == partition && (work->state == WORK_RUNNING || work->state == WORK_SETTLING))
+        if (work->home == partition &&
+            (work->state == WORK_RUNNING || work->state == WORK_SETTLING))
             return false;
     return true;
 }
@@ -138,7 +146,8 @@ static void partition_give_up(struct kernel *kernel)
     loop_timer_clear(kernel->revoke_timer);
     struct kernel_partition *partition = NULL;
     struct kernel_partition *rest = NULL;
-    HASH_ITER(hh, kernel->partitions, partition, rest) {
+    HASH_ITER(hh, kernel->partitions, partition, rest)
+    {
         if (partition->revoking)
             partition_drop(partition);
     }
@@ -198,7 +207,8 @@ static bool partition_seen_before(struct kernel_partition *partition, struct tex
     return false;
 }
 
-static void partition_skip(struct kernel_partition *partition, const struct bus_record *record, const char *result)
+static void partition_skip(struct kernel_partition *partition, const struct bus_record *record,
+                           const char *result)
 {
     ledger_skip(&partition->ledger, record->offset);
     kernel_count_event(partition->kernel, result);
@@ -264,7 +274,7 @@ static void partition_reader_record(void *argument, const struct bus_record *rec
     if (reading->table != NULL)
         reading->table->apply(reading->kernel->self, record);
     else
-        settle_load_pending(reading->kernel, record);
+        settle_read_pending(reading->kernel, record);
 }
 
 static void partition_reader_caught_up(void *argument, int32_t number)
@@ -278,7 +288,7 @@ static void partition_reader_caught_up(void *argument, int32_t number)
         assert(partition != NULL && partition->tables_behind > 0);
         partition->tables_behind--;
         if (reading->table == NULL)
-            bus_reader_remove(reading->reader, number); /* from here on only this kernel writes it */
+            partition->pending_loaded = true;
     }
     kernel_tell_ready(kernel);
     kernel_run_soon(kernel);

@@ -1,10 +1,11 @@
 /*
  * Keys and their states: see the picture in kernel_private.h.
  *
- * Design: every key in memory is in one hash; those that want to run are in one of two lists, asked-for before sweep. A waiting key
- * has a timer of the loop, whose heap is the delay heap.
+ * Design: every key in memory is in one hash; those that want to run are in one of two lists,
+ * asked-for before sweep. A waiting key has a timer of the loop, whose heap is the delay heap.
  *
- * Invariants: queue_set_state is the only writer of work->state, of the lists and of the counts; a key is in a list exactly while READY.
+ * Invariants: queue_set_state is the only writer of work->state, of the lists and of the counts; a
+ * key is in a list exactly while READY.
  */
 #include <assert.h>
 #include <string.h>
@@ -59,7 +60,8 @@ void queue_set_state(struct kernel_work *work, enum work_state state)
     }
 }
 
-struct kernel_work *queue_add(struct kernel_partition *home, const char *key, const char *note, bool sweep)
+struct kernel_work *queue_add(struct kernel_partition *home, const char *key, const char *note,
+                              bool sweep)
 {
     struct kernel *kernel = home->kernel;
     struct kernel_work *work = MEM_NEW(struct kernel_work);
@@ -134,8 +136,10 @@ void queue_set_timer(struct kernel_work *work, int64_t delay_ms, loop_fn functio
 void queue_add_offset(struct kernel_work *work, int64_t offset)
 {
     if (work->offset_count == work->offset_capacity) {
-        work->offset_capacity = work->offset_capacity == 0 ? QUEUE_FIRST_OFFSETS : work->offset_capacity * 2;
-        work->offsets = mem_resize_array(work->offsets, work->offset_capacity, sizeof(work->offsets[0]));
+        work->offset_capacity =
+            work->offset_capacity == 0 ? QUEUE_FIRST_OFFSETS : work->offset_capacity * 2;
+        work->offsets =
+            mem_resize_array(work->offsets, work->offset_capacity, sizeof(work->offsets[0]));
     }
     work->offsets[work->offset_count++] = offset;
 }

@@ -1,15 +1,19 @@
 /*
  * Outcomes: what is written to `pending`, and when events are finished.
  *
- * Design: DONE without a record in `pending` finishes at once. Everything else first writes `pending` (DONE: a tombstone) into the
- * partition with the number of the key's home partition, and goes on when that is acknowledged. A failed write is tried again until it
- * succeeds: until then the events stay unfinished, so that a crash replays them.
+ * Design: DONE without a record in `pending` finishes at once. Everything else first writes
+ * `pending` (DONE: a tombstone) into the partition with the number of the key's home partition, and
+ * goes on when that is acknowledged. A failed write is tried again until it succeeds: until then
+ * the events stay unfinished, so that a crash replays them.
  *
- * Record: {"outcome":"RETRY","reason":"…","attempts":3,"not_before":"2026-11-22T10:00:00Z","note":"…"}.
+ * Record:
+ * {"outcome":"RETRY","reason":"…","attempts":3,"not_before":"2026-11-22T10:00:00Z","note":"…"}.
  *
  * Invariant: an event is finished after its key was DONE or `pending` holds the key.
  */
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -21,7 +25,8 @@
 /* Schema of the records, for ce_dataschema. */
 #define SETTLE_DATA_SCHEMA "urn:nodag:schema:pending:1"
 
-/* Longest wait that a record of `pending` may ask for at boot, in milliseconds: a damaged time must not park a key for ever. */
+/* Longest wait that a record of `pending` may ask for at boot, in milliseconds: a damaged time must
+ * not park a key for ever. */
 #define SETTLE_WAIT_MAX_MS (24LL * 3600 * 1000)
 
 static const char *const settle_outcome_names[] = {
@@ -55,7 +60,8 @@ static void settle_finish_events(struct kernel_work *work)
         ledger_finish(&work->home->ledger, work->offsets[i]);
     work->offset_count -= work->covered;
     if (work->offset_count > 0)
-        memmove(work->offsets, work->offsets + work->covered, work->offset_count * sizeof(work->offsets[0]));
+        memmove(work->offsets, work->offsets + work->covered,
+                work->offset_count * sizeof(work->offsets[0]));
     work->covered = 0;
     partition_store(work->home);
 }
@@ -110,18 +116,20 @@ static char *settle_record(const struct kernel_work *work, size_t *ret_bytes)
     char not_before[TIME_TEXT_BYTES];
     time_to_text(work->not_before_ms, not_before);
     CLEANUP(json_release)
-    json_t *record = json_pack("{s:s, s:s, s:i, s:s, s:s}", "outcome", settle_outcome_names[work->outcome],
-                               "reason", work->reason != NULL ? work->reason : "", "attempts",
-                               (int)work->attempts, "not_before", not_before, "note", work->note);
+    json_t *record =
+        json_pack("{s:s, s:s, s:i, s:s, s:s}", "outcome", settle_outcome_names[work->outcome],
+                  "reason", work->reason != NULL ? work->reason : "", "attempts",
+                  (int)work->attempts, "not_before", not_before, "note", work->note);
     assert(record != NULL);
     return json_write(record, ret_bytes);
 }
 
-/* The envelope of a `pending` record; its texts are borrowed from the work. */
-static void settle_envelope(const struct kernel_work *work, struct event_headers *ret_headers)
+/* The envelope of a `pending` record; its texts are borrowed from the work and `id`. */
+static void settle_envelope(const struct kernel_work *work, const char *id,
+                            struct event_headers *ret_headers)
 {
     struct event event = {
-        .id = text_of(work->key),
+        .id = text_of(id),
         .source = text_of(work->kernel->reactor->name),
         .type = text_of("dev.nodag.pending"),
         .subject = text_of(work->key),
@@ -142,8 +150,10 @@ static void settle_publish(struct kernel_work *work)
     char key[SUBJECT_KEY_BYTES];
     int code = subject_key_pending(kernel->reactor->name, work->key, key);
     assert(code == 0); /* route and load refuse keys that would not fit */
+    CLEANUP(mem_free)
+    char *id = mem_format("%s@%016" PRIx64, work->key, work->home->writer);
     struct event_headers headers;
-    settle_envelope(work, &headers);
+    settle_envelope(work, id, &headers);
     struct bus_message message = {
         .topic = TOPIC_PENDING,
         .partition = work->home->number,
@@ -182,13 +192,15 @@ void settle_forget_publishes(struct kernel_work *work)
     work->settling = NULL;
     struct work_publish *publish = NULL;
     struct work_publish *rest = NULL;
-    DL_FOREACH_SAFE(work->publishes, publish, rest) {
+    DL_FOREACH_SAFE(work->publishes, publish, rest)
+    {
         DL_DELETE(work->publishes, publish);
         publish->work = NULL;
     }
 }
 
-static void settle_apply_record(struct kernel_partition *home, const char *key, const json_t *record)
+static void settle_apply_record(struct kernel_partition *home, const char *key,
+                                const json_t *record)
 {
     struct kernel *kernel = home->kernel;
     struct kernel_work *work = queue_find(kernel, key);
@@ -214,17 +226,12 @@ static void settle_apply_record(struct kernel_partition *home, const char *key, 
     settle_wait(work);
 }
 
-void settle_load_pending(struct kernel *kernel, const struct bus_record *record)
+/* The record at boot: what it says is the key's state, unless an event came meanwhile. */
+static void settle_load(struct kernel_partition *home, const char *key,
+                        const struct bus_record *record)
 {
-    size_t prefix_bytes = strlen(kernel->reactor->name);
-    struct kernel_partition *home = partition_find(kernel, record->partition);
-    if (home == NULL || record->key_bytes <= prefix_bytes + 1 || record->key_bytes >= SUBJECT_KEY_BYTES ||
-        memcmp(record->key, kernel->reactor->name, prefix_bytes) != 0 || record->key[prefix_bytes] != '|')
-        return;
-    CLEANUP(mem_free)
-    char *key = mem_copy_bytes(record->key + prefix_bytes + 1, record->key_bytes - prefix_bytes - 1);
     if (record->value == NULL) {
-        struct kernel_work *work = queue_find(kernel, key);
+        struct kernel_work *work = queue_find(home->kernel, key);
         if (work == NULL)
             return;
         work->has_pending = false;
@@ -236,4 +243,45 @@ void settle_load_pending(struct kernel *kernel, const struct bus_record *record)
     int code = json_read(record->value, record->value_bytes, &value, NULL);
     if (code == 0)
         settle_apply_record(home, key, value);
+}
+
+/* A record that came after the boot. Our own ones come back and say nothing new. */
+static void settle_take_over(struct kernel_partition *home, const char *key,
+                             const struct bus_record *record)
+{
+    char own[sizeof("@0123456789abcdef")];
+    (void)snprintf(own, sizeof(own), "@%016" PRIx64, home->writer);
+    struct event event;
+    int code = envelope_decode(record->headers, record->header_count, &event, NULL);
+    size_t own_bytes = sizeof(own) - 1;
+    if (code == 0 && event.id.bytes > own_bytes &&
+        memcmp(event.id.data + event.id.bytes - own_bytes, own, own_bytes) == 0)
+        return;
+    struct kernel_work *work = queue_find(home->kernel, key);
+    if (work == NULL) {
+        if (record->value != NULL)
+            settle_load(home, key, record);
+        return;
+    }
+    work->has_pending = true;
+    if (record->value == NULL && (work->state == WORK_WAITING || work->state == WORK_STALLED))
+        queue_wake(work); /* the stranger's tombstone covers our record: write it again */
+}
+
+void settle_read_pending(struct kernel *kernel, const struct bus_record *record)
+{
+    size_t prefix_bytes = strlen(kernel->reactor->name);
+    struct kernel_partition *home = partition_find(kernel, record->partition);
+    if (home == NULL || record->key_bytes <= prefix_bytes + 1 ||
+        record->key_bytes >= SUBJECT_KEY_BYTES ||
+        memcmp(record->key, kernel->reactor->name, prefix_bytes) != 0 ||
+        record->key[prefix_bytes] != '|')
+        return;
+    CLEANUP(mem_free)
+    char *key =
+        mem_copy_bytes(record->key + prefix_bytes + 1, record->key_bytes - prefix_bytes - 1);
+    if (home->pending_loaded)
+        settle_take_over(home, key, record);
+    else
+        settle_load(home, key, record);
 }

@@ -1,10 +1,12 @@
 /*
- * Acting: removals one by one, additions in one POST, the comment, and then the record of the decision.
+ * Acting: removals one by one, additions in one POST, the comment, and then the record of the
+ * decision.
  *
- * Design: each step begins the next one when its answer is there. A write whose outcome is not sure ends the job with RETRY: the next run
- * looks first and finds what took effect.
+ * Design: each step begins the next one when its answer is there. A write whose outcome is not sure
+ * ends the job with RETRY: the next run looks first and finds what took effect.
  *
- * Invariant: the record is published after all writes, and the key is DONE after the record was acknowledged.
+ * Invariant: the record is published after all writes, and the key is DONE after the record was
+ * acknowledged.
  */
 #include <string.h>
 
@@ -24,7 +26,8 @@ static void act_count_write(struct labeler_job *job, const char *kind)
 }
 
 /* Returns true if the write was done; else the job has been ended. */
-static bool act_wrote(struct labeler_job *job, const struct forge_result *result, const char *doing, const char *kind)
+static bool act_wrote(struct labeler_job *job, const struct forge_result *result, const char *doing,
+                      const char *kind)
 {
     job->call = NULL;
     if (result->code != 0) {
@@ -97,8 +100,9 @@ static void act_publish_record(struct labeler_job *job)
     job_set_step(job, JOB_RECORD);
     act_count_verdicts(job);
     const char *key = kernel_work_key(job->work);
-    CLEANUP(mem_free) char *id = mem_format("%s:%d:%lld:%lld", key, kernel_work_partition(job->work),
-                                            (long long)kernel_work_offset(job->work), (long long)loop_wall_ms(loop));
+    CLEANUP(mem_free)
+    char *id = mem_format("%s:%d:%lld:%lld", key, kernel_work_partition(job->work),
+                          (long long)kernel_work_offset(job->work), (long long)loop_wall_ms(loop));
     struct event event = {
         .id = text_of(id),
         .source = text_of("labeler"),
@@ -134,9 +138,10 @@ static void act_publish_record(struct labeler_job *job)
 /* A sweep that found everything as it should be says nothing new. */
 static bool act_has_news(const struct labeler_job *job)
 {
-    const struct history_entry *known = history_find(job->labeler->history, kernel_work_key(job->work));
-    return !kernel_work_is_sweep(job->work) || known == NULL || job->removed > 0 || job->wrote_add ||
-           job->comment_id != known->comment_id ||
+    const struct history_entry *known =
+        history_find(job->labeler->history, kernel_work_key(job->work));
+    return !kernel_work_is_sweep(job->work) || known == NULL || job->removed > 0 ||
+           job->wrote_add || job->comment_id != known->comment_id ||
            strncmp(known->model, job->prepared.opinion->version, HISTORY_MODEL_BYTES - 1) != 0;
 }
 
@@ -148,12 +153,14 @@ static void act_write_comment(struct labeler_job *job)
     CLEANUP(mem_free) char *body = comment_write(&job->input, job->plan, job->prepared.words);
     job_set_step(job, JOB_COMMENT);
     if (job->plan->comment == PLAN_COMMENT_CREATE) {
-        job->call = forge_create_comment(forge, job->observed.repository, job->number, body, act_on_comment, job);
+        job->call = forge_create_comment(forge, job->observed.repository, job->number, body,
+                                         act_on_comment, job);
     } else if (strcmp(body, job->observed.comment_body) == 0) {
         job->plan->comment = PLAN_COMMENT_NONE;
         act_next(job);
     } else {
-        job->call = forge_edit_comment(forge, job->observed.repository, job->observed.comment_id, body, act_on_comment, job);
+        job->call = forge_edit_comment(forge, job->observed.repository, job->observed.comment_id,
+                                       body, act_on_comment, job);
     }
 }
 
@@ -163,12 +170,12 @@ static void act_next(struct labeler_job *job)
     const struct plan *plan = job->plan;
     if (job->removed < plan->remove_count) {
         job_set_step(job, JOB_REMOVE);
-        job->call = forge_remove_label(forge, job->observed.repository, job->number, plan->remove[job->removed],
-                                       act_on_removed, job);
+        job->call = forge_remove_label(forge, job->observed.repository, job->number,
+                                       plan->remove[job->removed], act_on_removed, job);
     } else if (plan->add_count > 0 && !job->wrote_add) {
         job_set_step(job, JOB_ADD);
-        job->call = forge_add_labels(forge, job->observed.repository, job->number, plan->add, plan->add_count, act_on_added,
-                                     job);
+        job->call = forge_add_labels(forge, job->observed.repository, job->number, plan->add,
+                                     plan->add_count, act_on_added, job);
     } else if (plan->comment != PLAN_COMMENT_NONE) {
         act_write_comment(job);
     } else if (act_has_news(job)) {
@@ -180,6 +187,7 @@ static void act_next(struct labeler_job *job)
 
 void act_begin(struct labeler_job *job)
 {
-    job->comment_id = job->observed.comment_id != 0 ? job->observed.comment_id : job->known_comment_id;
+    job->comment_id =
+        job->observed.comment_id != 0 ? job->observed.comment_id : job->known_comment_id;
     act_next(job);
 }

@@ -1,5 +1,6 @@
 /*
- * `.github/issue_label_bot.yaml`: see bot_config.h. Label names are compared without regard to case, as GitHub does.
+ * `.github/issue_label_bot.yaml`: see bot_config.h. Label names are compared without regard to
+ * case, as GitHub does.
  */
 #include "reactors/labeler/bot_config.h"
 
@@ -51,13 +52,14 @@ void bot_config_free(struct bot_config *config)
 }
 
 /* Checks that a node is a list or mapping of texts of bounded length. */
-static int bot_config_check(const struct yaml_stream *stream, const struct yaml_node *node, enum yaml_kind kind,
-                            const char *what, struct error *error)
+static int bot_config_check(const struct yaml_stream *stream, const struct yaml_node *node,
+                            enum yaml_kind kind, const char *what, struct error *error)
 {
     if (node->kind != kind)
         return yaml_error(stream, node, error, ERR_INPUT, "%s", what);
     if (node->count > BOT_CONFIG_ENTRIES_MAX)
-        return yaml_error(stream, node, error, ERR_TOO_LARGE, "more than %d entries", BOT_CONFIG_ENTRIES_MAX);
+        return yaml_error(stream, node, error, ERR_TOO_LARGE, "more than %d entries",
+                          BOT_CONFIG_ENTRIES_MAX);
     for (size_t i = 0; i < node->count; i++) {
         const char *text = NULL;
         int code = yaml_read_text(stream, node->items[i], &text, error);
@@ -76,7 +78,8 @@ static void bot_config_set_alias(struct bot_config *config, const char *label, c
             return;
         }
     }
-    config->aliases = mem_resize_array(config->aliases, config->alias_count + 1, sizeof(config->aliases[0]));
+    config->aliases =
+        mem_resize_array(config->aliases, config->alias_count + 1, sizeof(config->aliases[0]));
     config->aliases[config->alias_count++] =
         (struct bot_alias){.label = mem_copy_text(label), .written = mem_copy_text(written)};
 }
@@ -90,24 +93,28 @@ static void bot_config_set_allowed(struct bot_config *config, const struct yaml_
         config->allowed[config->allowed_count++] = mem_copy_text(node->items[i]->text);
 }
 
-int bot_config_merge(struct bot_config *config, const char *source, const char *text, size_t text_bytes,
-                     struct error *error)
+int bot_config_merge(struct bot_config *config, const char *source, const char *text,
+                     size_t text_bytes, struct error *error)
 {
     CLEANUP(yaml_stream_free) struct yaml_stream *stream = NULL;
     int code = yaml_parse(source, text, text_bytes, &stream, error);
     if (code != 0)
         return code;
-    const struct yaml_node *root = yaml_document_count(stream) > 0 ? yaml_document(stream, 0) : NULL;
+    const struct yaml_node *root =
+        yaml_document_count(stream) > 0 ? yaml_document(stream, 0) : NULL;
     if (yaml_is_null(root))
         return 0;
     if (root->kind != YAML_MAPPING)
-        return yaml_error(stream, root, error, ERR_INPUT, "the file must be a mapping with `label-alias` and `predicted-labels`");
+        return yaml_error(stream, root, error, ERR_INPUT,
+                          "the file must be a mapping with `label-alias` and `predicted-labels`");
     const struct yaml_node *aliases = yaml_get(root, "label-alias");
     const struct yaml_node *allowed = yaml_get(root, "predicted-labels");
     if (!yaml_is_null(aliases))
-        code = bot_config_check(stream, aliases, YAML_MAPPING, "`label-alias` must be a mapping from label to label", error);
+        code = bot_config_check(stream, aliases, YAML_MAPPING,
+                                "`label-alias` must be a mapping from label to label", error);
     if (code == 0 && !yaml_is_null(allowed))
-        code = bot_config_check(stream, allowed, YAML_SEQUENCE, "`predicted-labels` must be a list of labels", error);
+        code = bot_config_check(stream, allowed, YAML_SEQUENCE,
+                                "`predicted-labels` must be a list of labels", error);
     if (code != 0)
         return code;
     for (size_t i = 0; !yaml_is_null(aliases) && i < aliases->count; i++)

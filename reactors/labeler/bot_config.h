@@ -1,12 +1,14 @@
 /*
  * `.github/issue_label_bot.yaml`: what the people who own a repository's issues say about labels.
  *
- * Design: two files count, the organisation's (in its `.github` repository) and the repository's own, merged deeply: the
- * repository's `label-alias` entries win over the organisation's of the same name, its `predicted-labels` replaces the
- * organisation's. Unknown names are allowed, because the file belongs to its owners and other bots may read it.
+ * Design: two files count, the organisation's (in its `.github` repository) and the repository's
+ * own, merged deeply: the repository's `label-alias` entries win over the organisation's of the
+ * same name, its `predicted-labels` replaces the organisation's. Unknown names are allowed, because
+ * the file belongs to its owners and other bots may read it.
  *
- * Form:   label-alias: {bug: kind/bug}          a label that the model names is written under another name
- *         predicted-labels: [kind/bug, …]       only these are written (names after alias); absent: all
+ * Form:   label-alias: {bug: kind/bug}          a label that the model names is written under
+ * another name predicted-labels: [kind/bug, …]       only these are written (names after alias);
+ * absent: all
  *
  * Invariant: pure functions of the bytes.
  */
@@ -32,16 +34,18 @@ struct bot_config;
 struct bot_config *bot_config_new(void);
 
 /*
- * Merges a file's text over what is there. `source` names it in errors. ERR_INPUT, ERR_TOO_LARGE with position; then nothing is changed.
+ * Merges a file's text over what is there. `source` names it in errors. ERR_INPUT, ERR_TOO_LARGE
+ * with position; then nothing is changed.
  */
-int bot_config_merge(struct bot_config *config, const char *source, const char *text, size_t text_bytes,
-                     struct error *error) MUST_CHECK;
+int bot_config_merge(struct bot_config *config, const char *source, const char *text,
+                     size_t text_bytes, struct error *error) MUST_CHECK;
 
 /* Frees it; NULL allowed. */
 void bot_config_free(struct bot_config *config);
 DEFINE_CLEANUP(struct bot_config *, bot_config_free)
 
-/* Returns the name under which a label is written: its alias or itself; borrowed from config or the argument. */
+/* Returns the name under which a label is written: its alias or itself; borrowed from config or the
+ * argument. */
 const char *bot_config_alias(const struct bot_config *config, const char *label);
 
 /* Returns true if the label (name after alias) may be written. */

@@ -9,7 +9,8 @@
 #include "base/buffer.h"
 #include "base/memory.h"
 
-/* Longest code span: a label's name has at most 50 characters, a word of an explanation hardly more. */
+/* Longest code span: a label's name has at most 50 characters, a word of an explanation hardly
+ * more. */
 #define COMMENT_SPAN_MAX_BYTES 256
 
 /* A row of the table before it is sorted. */
@@ -23,7 +24,8 @@ bool comment_has_marker(const char *body)
     return strncmp(body, COMMENT_MARKER, strlen(COMMENT_MARKER)) == 0;
 }
 
-static bool comment_is_shown(const struct plan_candidate *candidate, const struct plan_decision *decision)
+static bool comment_is_shown(const struct plan_candidate *candidate,
+                             const struct plan_decision *decision)
 {
     switch (decision->verdict) {
     case PLAN_NOT_PREDICTABLE:
@@ -89,42 +91,51 @@ static int comment_append_row(struct buffer *text, const struct plan_candidate *
     if (code == 0)
         code = comment_append_code(text, candidate->written, strlen(candidate->written));
     if (code == 0)
-        code = buffer_append_format(text, " | %.0f%% | %.0f%% | %s | ", candidate->probability * 100,
-                                    candidate->threshold * 100, plan_verdict_text(decision->verdict));
+        code =
+            buffer_append_format(text, " | %.0f%% | %.0f%% | %s | ", candidate->probability * 100,
+                                 candidate->threshold * 100, plan_verdict_text(decision->verdict));
     if (code == 0)
         code = comment_append_words(text, words);
     return code == 0 ? buffer_append_text(text, " |\n") : code;
 }
 
-static int comment_append_table(struct buffer *text, const struct plan_input *input, const struct plan *plan,
-                                const char *const *words)
+static int comment_append_table(struct buffer *text, const struct plan_input *input,
+                                const struct plan *plan, const char *const *words)
 {
-    CLEANUP(mem_free) struct comment_row *rows = mem_alloc_array(input->candidate_count, sizeof(*rows));
+    CLEANUP(mem_free)
+    struct comment_row *rows = mem_alloc_array(input->candidate_count, sizeof(*rows));
     size_t count = 0;
     for (size_t i = 0; i < input->candidate_count; i++)
         if (comment_is_shown(&input->candidates[i], &plan->decisions[i]))
-            rows[count++] = (struct comment_row){.index = i, .probability = input->candidates[i].probability};
+            rows[count++] =
+                (struct comment_row){.index = i, .probability = input->candidates[i].probability};
     qsort(rows, count, sizeof(rows[0]), comment_compare_rows);
-    int code = buffer_append_text(text, "| label | probability | threshold | decision | words that speak for it |\n"
-                                        "|---|---:|---:|---|---|\n");
+    int code = buffer_append_text(
+        text, "| label | probability | threshold | decision | words that speak for it |\n"
+              "|---|---:|---:|---|---|\n");
     for (size_t i = 0; code == 0 && i < count && i < COMMENT_ROWS_MAX; i++) {
         size_t index = rows[i].index;
-        code = comment_append_row(text, &input->candidates[index], &plan->decisions[index], words[index]);
+        code = comment_append_row(text, &input->candidates[index], &plan->decisions[index],
+                                  words[index]);
     }
     return code;
 }
 
-char *comment_write(const struct plan_input *input, const struct plan *plan, const char *const *words)
+char *comment_write(const struct plan_input *input, const struct plan *plan,
+                    const char *const *words)
 {
     struct buffer text = BUFFER_INIT(COMMENT_MAX_BYTES);
-    int code = buffer_append_text(&text, COMMENT_MARKER "\nLabels for this issue, as a model sees it:\n\n");
+    int code = buffer_append_text(&text, COMMENT_MARKER
+                                  "\nLabels for this issue, as a model sees it:\n\n");
     if (code == 0)
         code = comment_append_table(&text, input, plan, words);
     if (code == 0)
-        code = buffer_append_format(&text,
-                                    "\nIf a label is wrong, remove it: it will not come back. If one is missing, add it: it will "
-                                    "stay. The next model learns from both.\n\n<sub>nodag, model %s</sub>\n",
-                                    input->candidate_count > 0 ? input->candidates[0].model : "");
+        code = buffer_append_format(
+            &text,
+            "\nIf a label is wrong, remove it: it will not come back. If one is missing, add it: "
+            "it will "
+            "stay. The next model learns from both.\n\n<sub>nodag, model %s</sub>\n",
+            input->candidate_count > 0 ? input->candidates[0].model : "");
     (void)code; /* at most COMMENT_ROWS_MAX rows of bounded cells: far below the limit */
     return buffer_take(&text);
 }

@@ -1,11 +1,12 @@
 /*
  * The one comment under an issue: its text, and how it is found again.
  *
- * Design: a hidden marker (an HTML comment) names nodag's comment; only a comment by nodag's own account with the marker at its start
- * counts. The text is a function of decisions and reasons, so an unchanged decision writes nothing.
+ * Design: a hidden marker (an HTML comment) names nodag's comment; only a comment by nodag's own
+ * account with the marker at its start counts. The text is a function of decisions and reasons, so
+ * an unchanged decision writes nothing.
  *
- * Invariant: nothing that came from an issue or a label can mention, link or close anything: it stands in code spans without backticks,
- * bars and line ends.
+ * Invariant: nothing that came from an issue or a label can mention, link or close anything: it
+ * stands in code spans without backticks, bars and line ends.
  */
 #ifndef NODAG_LABELER_COMMENT_H
 #define NODAG_LABELER_COMMENT_H
@@ -32,9 +33,10 @@
 bool comment_has_marker(const char *body);
 
 /*
- * Writes the comment. `words[i]` (or NULL) are the words that speak for candidate i, as plain text parts separated by '\n'.
- * Owned result, never NULL.
+ * Writes the comment. `words[i]` (or NULL) are the words that speak for candidate i, as plain text
+ * parts separated by '\n'. Owned result, never NULL.
  */
-char *comment_write(const struct plan_input *input, const struct plan *plan, const char *const *words);
+char *comment_write(const struct plan_input *input, const struct plan *plan,
+                    const char *const *words);
 
 #endif

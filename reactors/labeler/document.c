@@ -1,5 +1,6 @@
 /*
- * `Labeler` documents: see document.h. Source of the form: the project's architecture, "Desired state lives in git".
+ * `Labeler` documents: see document.h. Source of the form: the project's architecture, "Desired
+ * state lives in git".
  */
 #include "reactors/labeler/document.h"
 
@@ -16,15 +17,16 @@
 
 /* Labels on which automation elsewhere acts; writing one could start builds, approve or merge. */
 static const char *const document_trigger_labels[] = {
-    "ok-to-test", "needs-ok-to-test", "lgtm",    "approved",     "approve",       "safe to test", "safe-to-test",
-    "automerge",  "auto-merge",       "merge*",  "do-not-merge*", "do not merge*", "tide/*",       "cherry-pick*",
-    "backport*",  "run-*",            "deploy*", "release*",     "retest*",       "kodiak:*",     "ci:*",
+    "ok-to-test",   "needs-ok-to-test", "lgtm",       "approved", "approve",       "safe to test",
+    "safe-to-test", "automerge",        "auto-merge", "merge*",   "do-not-merge*", "do not merge*",
+    "tide/*",       "cherry-pick*",     "backport*",  "run-*",    "deploy*",       "release*",
+    "retest*",      "kodiak:*",         "ci:*",
 };
 
 struct document_set {
-    size_t count;                                /* documents */
+    size_t count;                                  /* documents */
     struct document documents[DOCUMENT_COUNT_MAX]; /* in file order */
-    struct yaml_stream *stream;                  /* owns all texts */
+    struct yaml_stream *stream;                    /* owns all texts */
 };
 
 /* What the readers below share. */
@@ -34,19 +36,21 @@ struct document_reader {
 };
 
 static int document_read_list(const struct document_reader *reader, const struct yaml_node *parent,
-                              const struct yaml_node *node, const char *name, struct document_list *ret_list)
+                              const struct yaml_node *node, const char *name,
+                              struct document_list *ret_list)
 {
     if (node == NULL || node->kind != YAML_SEQUENCE || node->count == 0)
         return yaml_error(reader->stream, node != NULL ? node : parent, reader->error, ERR_INPUT,
                           "`%s` must be a list with at least one entry", name);
     if (node->count > DOCUMENT_LIST_MAX)
-        return yaml_error(reader->stream, node, reader->error, ERR_TOO_LARGE, "`%s` has more than %d entries", name,
-                          DOCUMENT_LIST_MAX);
+        return yaml_error(reader->stream, node, reader->error, ERR_TOO_LARGE,
+                          "`%s` has more than %d entries", name, DOCUMENT_LIST_MAX);
     struct document_list list = {.items = mem_alloc_array(node->count, sizeof(list.items[0]))};
     for (size_t i = 0; i < node->count; i++) {
         int code = yaml_read_text(reader->stream, node->items[i], &list.items[i], reader->error);
         if (code == 0 && list.items[i][0] == '\0')
-            code = yaml_error(reader->stream, node->items[i], reader->error, ERR_INPUT, "an entry of `%s` is empty", name);
+            code = yaml_error(reader->stream, node->items[i], reader->error, ERR_INPUT,
+                              "an entry of `%s` is empty", name);
         if (code != 0) {
             mem_free(list.items);
             return code;
@@ -57,8 +61,8 @@ static int document_read_list(const struct document_reader *reader, const struct
     return 0;
 }
 
-static int document_read_choice(const struct document_reader *reader, const struct yaml_node *node, const char *name,
-                                const char *const choices[2], int *ret_index)
+static int document_read_choice(const struct document_reader *reader, const struct yaml_node *node,
+                                const char *name, const char *const choices[2], int *ret_index)
 {
     if (node == NULL)
         return 0;
@@ -72,16 +76,19 @@ static int document_read_choice(const struct document_reader *reader, const stru
             return 0;
         }
     }
-    return yaml_error(reader->stream, node, reader->error, ERR_INPUT, "`%s: %s` is not known; write `%s` or `%s`", name,
-                      text, choices[0], choices[1]);
+    return yaml_error(reader->stream, node, reader->error, ERR_INPUT,
+                      "`%s: %s` is not known; write `%s` or `%s`", name, text, choices[0],
+                      choices[1]);
 }
 
-static int document_read_since(const struct document_reader *reader, const struct yaml_node *spec, int64_t *ret_since_ms)
+static int document_read_since(const struct document_reader *reader, const struct yaml_node *spec,
+                               int64_t *ret_since_ms)
 {
     const struct yaml_node *node = yaml_get(spec, "since");
     if (node == NULL)
         return yaml_error(reader->stream, spec, reader->error, ERR_INPUT,
-                          "`since` is required in a document that is read from a file: events from before that day "
+                          "`since` is required in a document that is read from a file: events from "
+                          "before that day "
                           "are not acted on (for example `since: 2026-11-01`)");
     const char *text = NULL;
     int code = yaml_read_text(reader->stream, node, &text, reader->error);
@@ -94,7 +101,8 @@ static int document_read_since(const struct document_reader *reader, const struc
 }
 
 /* Puts the path of one entry of `models` into *ret_file. */
-static int document_read_model(const struct document_reader *reader, const struct yaml_node *node, const char **ret_file)
+static int document_read_model(const struct document_reader *reader, const struct yaml_node *node,
+                               const char **ret_file)
 {
     static const char *const names[] = {"from", "model", "file", NULL};
     if (node->kind != YAML_MAPPING || node->count != 1)
@@ -106,7 +114,8 @@ static int document_read_model(const struct document_reader *reader, const struc
     const struct yaml_node *file = yaml_get(node, "file");
     if (file == NULL)
         return yaml_error(reader->stream, node, reader->error, ERR_UNSUPPORTED,
-                          "`%s` needs the records of a deployer, which this version does not have; use `file: PATH`",
+                          "`%s` needs the records of a deployer, which this version does not have; "
+                          "use `file: PATH`",
                           node->names[0]->text);
     return yaml_read_text(reader->stream, file, ret_file, reader->error);
 }
@@ -115,9 +124,12 @@ static int document_read_models(const struct document_reader *reader, const stru
                                 struct document_list *ret_files)
 {
     const struct yaml_node *node = yaml_get(spec, "models");
-    if (node == NULL || node->kind != YAML_SEQUENCE || node->count == 0 || node->count > DOCUMENT_LIST_MAX)
-        return yaml_error(reader->stream, node != NULL ? node : spec, reader->error, ERR_INPUT,
-                          "`models` must be a list with 1 to %d entries such as `- {file: label.model}`", DOCUMENT_LIST_MAX);
+    if (node == NULL || node->kind != YAML_SEQUENCE || node->count == 0 ||
+        node->count > DOCUMENT_LIST_MAX)
+        return yaml_error(
+            reader->stream, node != NULL ? node : spec, reader->error, ERR_INPUT,
+            "`models` must be a list with 1 to %d entries such as `- {file: label.model}`",
+            DOCUMENT_LIST_MAX);
     struct document_list files = {.items = mem_alloc_array(node->count, sizeof(files.items[0]))};
     for (size_t i = 0; i < node->count; i++) {
         int code = document_read_model(reader, node->items[i], &files.items[i]);
@@ -131,14 +143,16 @@ static int document_read_models(const struct document_reader *reader, const stru
     return 0;
 }
 
-static int document_read_holdback(const struct document_reader *reader, const struct yaml_node *spec, double *ret_share)
+static int document_read_holdback(const struct document_reader *reader,
+                                  const struct yaml_node *spec, double *ret_share)
 {
     static const char *const names[] = {"holdback", NULL};
     const struct yaml_node *audit = yaml_get(spec, "audit");
     if (audit == NULL)
         return 0;
     if (audit->kind != YAML_MAPPING)
-        return yaml_error(reader->stream, audit, reader->error, ERR_INPUT, "`audit` must be a mapping: {holdback: 5%%}");
+        return yaml_error(reader->stream, audit, reader->error, ERR_INPUT,
+                          "`audit` must be a mapping: {holdback: 5%%}");
     int code = yaml_check_names(reader->stream, audit, names, reader->error);
     const struct yaml_node *node = yaml_get(audit, "holdback");
     if (code != 0 || node == NULL)
@@ -149,21 +163,24 @@ static int document_read_holdback(const struct document_reader *reader, const st
         return code;
     double share = 0;
     if (option_parse_percent(text, &share) != 0 || share < 0 || share > 1)
-        return yaml_error(reader->stream, node, reader->error, ERR_INPUT, "`holdback: %s` is no share; write 5%% or 0.05",
-                          text);
+        return yaml_error(reader->stream, node, reader->error, ERR_INPUT,
+                          "`holdback: %s` is no share; write 5%% or 0.05", text);
     *ret_share = share;
     return 0;
 }
 
-static int document_read_spec(const struct document_reader *reader, const struct yaml_node *spec, struct document *document)
+static int document_read_spec(const struct document_reader *reader, const struct yaml_node *spec,
+                              struct document *document)
 {
-    static const char *const names[] = {"repositories", "labels", "models", "since", "relabel", "comment", "audit", NULL};
+    static const char *const names[] = {"repositories", "labels",  "models", "since",
+                                        "relabel",      "comment", "audit",  NULL};
     static const char *const label_names[] = {"include", NULL};
     static const char *const relabel_choices[] = {"none", "open"};
     static const char *const comment_choices[] = {"silent", "edit"};
     int code = yaml_check_names(reader->stream, spec, names, reader->error);
     if (code == 0)
-        code = document_read_list(reader, spec, yaml_get(spec, "repositories"), "repositories", &document->repositories);
+        code = document_read_list(reader, spec, yaml_get(spec, "repositories"), "repositories",
+                                  &document->repositories);
     const struct yaml_node *labels = yaml_get(spec, "labels");
     if (code == 0 && (labels == NULL || labels->kind != YAML_MAPPING))
         code = yaml_error(reader->stream, labels != NULL ? labels : spec, reader->error, ERR_INPUT,
@@ -171,7 +188,8 @@ static int document_read_spec(const struct document_reader *reader, const struct
     if (code == 0)
         code = yaml_check_names(reader->stream, labels, label_names, reader->error);
     if (code == 0)
-        code = document_read_list(reader, labels, yaml_get(labels, "include"), "include", &document->include);
+        code = document_read_list(reader, labels, yaml_get(labels, "include"), "include",
+                                  &document->include);
     if (code == 0)
         code = document_read_models(reader, spec, &document->model_files);
     if (code == 0)
@@ -179,9 +197,11 @@ static int document_read_spec(const struct document_reader *reader, const struct
     int relabel = DOCUMENT_RELABEL_NONE;
     int comment = DOCUMENT_COMMENT_SILENT;
     if (code == 0)
-        code = document_read_choice(reader, yaml_get(spec, "relabel"), "relabel", relabel_choices, &relabel);
+        code = document_read_choice(reader, yaml_get(spec, "relabel"), "relabel", relabel_choices,
+                                    &relabel);
     if (code == 0)
-        code = document_read_choice(reader, yaml_get(spec, "comment"), "comment", comment_choices, &comment);
+        code = document_read_choice(reader, yaml_get(spec, "comment"), "comment", comment_choices,
+                                    &comment);
     document->relabel = (enum document_relabel)relabel;
     document->comment = (enum document_comment)comment;
     if (code == 0)
@@ -189,13 +209,15 @@ static int document_read_spec(const struct document_reader *reader, const struct
     return code;
 }
 
-static int document_read_head(const struct document_reader *reader, const struct yaml_node *root, struct document *document)
+static int document_read_head(const struct document_reader *reader, const struct yaml_node *root,
+                              struct document *document)
 {
     static const char *const names[] = {"apiVersion", "kind", "metadata", "spec", NULL};
     static const char *const metadata_names[] = {"name", NULL};
     if (root == NULL || root->kind != YAML_MAPPING)
-        return yaml_error(reader->stream, root, reader->error, ERR_INPUT, "a document must be a mapping with apiVersion, kind, "
-                                                                          "metadata and spec");
+        return yaml_error(reader->stream, root, reader->error, ERR_INPUT,
+                          "a document must be a mapping with apiVersion, kind, "
+                          "metadata and spec");
     int code = yaml_check_names(reader->stream, root, names, reader->error);
     if (code != 0)
         return code;
@@ -205,34 +227,38 @@ static int document_read_head(const struct document_reader *reader, const struct
     const struct yaml_node *spec = yaml_get(root, "spec");
     code = yaml_read_text(reader->stream, yaml_get(root, "apiVersion"), &version, reader->error);
     if (code == 0 && strcmp(version, "nodag.dev/v1") != 0)
-        code = yaml_error(reader->stream, yaml_get(root, "apiVersion"), reader->error, ERR_UNSUPPORTED,
-                          "`apiVersion: %s` is not known; this version reads nodag.dev/v1", version);
+        code =
+            yaml_error(reader->stream, yaml_get(root, "apiVersion"), reader->error, ERR_UNSUPPORTED,
+                       "`apiVersion: %s` is not known; this version reads nodag.dev/v1", version);
     if (code == 0)
         code = yaml_read_text(reader->stream, yaml_get(root, "kind"), &kind, reader->error);
     if (code == 0 && strcmp(kind, "Labeler") != 0)
         code = yaml_error(reader->stream, yaml_get(root, "kind"), reader->error, ERR_INPUT,
                           "the labeler reads documents of kind Labeler, not %s", kind);
-    if (code == 0 && (metadata == NULL || metadata->kind != YAML_MAPPING || spec == NULL || spec->kind != YAML_MAPPING))
-        code = yaml_error(reader->stream, root, reader->error, ERR_INPUT, "`metadata: {name: …}` and `spec: {…}` are required");
+    if (code == 0 && (metadata == NULL || metadata->kind != YAML_MAPPING || spec == NULL ||
+                      spec->kind != YAML_MAPPING))
+        code = yaml_error(reader->stream, root, reader->error, ERR_INPUT,
+                          "`metadata: {name: …}` and `spec: {…}` are required");
     if (code == 0)
         code = yaml_check_names(reader->stream, metadata, metadata_names, reader->error);
     if (code == 0)
-        code = yaml_read_text(reader->stream, yaml_get(metadata, "name"), &document->name, reader->error);
+        code = yaml_read_text(reader->stream, yaml_get(metadata, "name"), &document->name,
+                              reader->error);
     return code != 0 ? code : document_read_spec(reader, spec, document);
 }
 
-static int document_check_unique(const struct document_set *set, const struct yaml_stream *stream, size_t index,
-                                 struct error *error)
+static int document_check_unique(const struct document_set *set, const struct yaml_stream *stream,
+                                 size_t index, struct error *error)
 {
     for (size_t i = 0; i + 1 < set->count; i++)
         if (strcmp(set->documents[i].name, set->documents[set->count - 1].name) == 0)
-            return yaml_error(stream, yaml_document(stream, index), error, ERR_INPUT, "a Labeler named `%s` stands above already",
-                              set->documents[i].name);
+            return yaml_error(stream, yaml_document(stream, index), error, ERR_INPUT,
+                              "a Labeler named `%s` stands above already", set->documents[i].name);
     return 0;
 }
 
-int document_set_parse(const char *source, const char *text, size_t text_bytes, struct document_set **ret_set,
-                       struct error *error)
+int document_set_parse(const char *source, const char *text, size_t text_bytes,
+                       struct document_set **ret_set, struct error *error)
 {
     CLEANUP(document_set_free) struct document_set *set = MEM_NEW(struct document_set);
     int code = yaml_parse(source, text, text_bytes, &set->stream, error);
@@ -241,7 +267,8 @@ int document_set_parse(const char *source, const char *text, size_t text_bytes, 
     struct document_reader reader = {.stream = set->stream, .error = error};
     size_t count = yaml_document_count(set->stream);
     if (count > DOCUMENT_COUNT_MAX)
-        return error_set(error, ERR_TOO_LARGE, "%s: more than %d documents", source, DOCUMENT_COUNT_MAX);
+        return error_set(error, ERR_TOO_LARGE, "%s: more than %d documents", source,
+                         DOCUMENT_COUNT_MAX);
     for (size_t i = 0; i < count; i++) {
         const struct yaml_node *root = yaml_document(set->stream, i);
         if (yaml_is_null(root))
@@ -290,8 +317,8 @@ static bool document_list_matches(const struct document_list *list, const char *
     return false;
 }
 
-int document_find(const struct document_set *set, const char *repository, const struct document **ret_document,
-                  struct error *error)
+int document_find(const struct document_set *set, const char *repository,
+                  const struct document **ret_document, struct error *error)
 {
     const struct document *found = NULL;
     for (size_t i = 0; i < set->count; i++) {
@@ -299,9 +326,10 @@ int document_find(const struct document_set *set, const char *repository, const 
         if (!document_list_matches(&document->repositories, repository))
             continue;
         if (found != NULL)
-            return error_set(error, ERR_CONFLICT,
-                             "the Labelers `%s` and `%s` both match %s; change `repositories` of one of them", found->name,
-                             document->name, repository);
+            return error_set(
+                error, ERR_CONFLICT,
+                "the Labelers `%s` and `%s` both match %s; change `repositories` of one of them",
+                found->name, document->name, repository);
         found = document;
     }
     if (found == NULL)
@@ -330,6 +358,7 @@ bool document_holds_back(const struct document *document, const char *key)
 {
     uint8_t digest[DIGEST_BYTES];
     digest_sha256(key, strlen(key), digest);
-    uint32_t draw = (uint32_t)digest[0] << 24 | (uint32_t)digest[1] << 16 | (uint32_t)digest[2] << 8 | digest[3];
+    uint32_t draw = (uint32_t)digest[0] << 24 | (uint32_t)digest[1] << 16 |
+                    (uint32_t)digest[2] << 8 | digest[3];
     return (double)draw / 4294967296.0 < document->holdback;
 }

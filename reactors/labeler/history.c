@@ -1,6 +1,6 @@
 /*
- * What nodag did before: see history.h. The round of history_next follows the hash's insertion order; an entry that goes away while the
- * cursor stands on it moves the cursor on.
+ * What nodag did before: see history.h. The round of history_next follows the hash's insertion
+ * order; an entry that goes away while the cursor stands on it moves the cursor on.
  */
 #include "reactors/labeler/history.h"
 
@@ -76,11 +76,12 @@ void history_free(struct history *history)
     struct history_issue *issue = NULL;
     struct history_issue *rest = NULL;
     HASH_ITER(hh, history->issues, issue, rest)
-        history_drop(history, issue);
+    history_drop(history, issue);
     mem_free(history);
 }
 
-static struct history_issue *history_find_or_add(struct history *history, const char *key, size_t key_bytes)
+static struct history_issue *history_find_or_add(struct history *history, const char *key,
+                                                 size_t key_bytes)
 {
     struct history_issue *issue = NULL;
     HASH_FIND(hh, history->issues, key, key_bytes, issue);
@@ -115,14 +116,16 @@ void history_apply(struct history *history, const struct bus_record *record)
     issue->entry.repository = name->text;
     issue->entry.partition = record->partition;
     issue->entry.comment_id = json_int_or(value, "comment_id", 0);
-    (void)snprintf(issue->entry.model, sizeof(issue->entry.model), "%s", json_text_or(value, "model", ""));
+    (void)snprintf(issue->entry.model, sizeof(issue->entry.model), "%s",
+                   json_text_or(value, "model", ""));
 }
 
 void history_forget(struct history *history, int32_t partition)
 {
     struct history_issue *issue = NULL;
     struct history_issue *rest = NULL;
-    HASH_ITER(hh, history->issues, issue, rest) {
+    HASH_ITER(hh, history->issues, issue, rest)
+    {
         if (issue->entry.partition == partition)
             history_drop(history, issue);
     }

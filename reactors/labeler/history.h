@@ -1,9 +1,10 @@
 /*
- * What nodag did before: the fold of the topic `predictions`, for the partitions that this replica owns.
+ * What nodag did before: the fold of the topic `predictions`, for the partitions that this replica
+ * owns.
  *
- * Design: a small entry for each issue that was ever decided: enough for the sweep (which issues are there), for
- * `relabel` (which model decided) and for the comment (was it written; if it is gone, somebody deleted it). Repository names are shared.
- * Texts stay in Kafka.
+ * Design: a small entry for each issue that was ever decided: enough for the sweep (which issues
+ * are there), for `relabel` (which model decided) and for the comment (was it written; if it is
+ * gone, somebody deleted it). Repository names are shared. Texts stay in Kafka.
  *
  * Invariant: an entry is what the newest record of its key says.
  */
@@ -22,10 +23,10 @@
 
 /* What is known of one issue; borrowed from the history until its next change. */
 struct history_entry {
-    const char *repository;             /* owner/name at the last decision */
-    int64_t comment_id;                 /* nodag's comment; 0: none was written */
-    char model[HISTORY_MODEL_BYTES];    /* version that decided, cut */
-    int32_t partition;                  /* home partition */
+    const char *repository;          /* owner/name at the last decision */
+    int64_t comment_id;              /* nodag's comment; 0: none was written */
+    char model[HISTORY_MODEL_BYTES]; /* version that decided, cut */
+    int32_t partition;               /* home partition */
 };
 
 /* The fold. */
@@ -47,7 +48,8 @@ void history_forget(struct history *history, int32_t partition);
 /* Finds an issue by key; NULL: never decided. Borrowed. Loop thread. */
 const struct history_entry *history_find(const struct history *history, const char *key);
 
-/* Walks all issues in rounds: writes the next key (SUBJECT_KEY_BYTES) and entry. False: there is none. Loop thread. */
+/* Walks all issues in rounds: writes the next key (SUBJECT_KEY_BYTES) and entry. False: there is
+ * none. Loop thread. */
 bool history_next(struct history *history, char *ret_key, const struct history_entry **ret_entry);
 
 /* Returns how many issues are known. */

@@ -1,5 +1,6 @@
 /*
- * The labeler's centre: which events matter, jobs and how they end, start and readiness. See labeler.h and labeler_private.h.
+ * The labeler's centre: which events matter, jobs and how they end, start and readiness. See
+ * labeler.h and labeler_private.h.
  */
 #include "reactors/labeler/labeler.h"
 
@@ -16,7 +17,8 @@
 #define LABELER_IDENTITY_AGAIN_MS 2000
 
 /* Event types that a person's issue can come by. */
-static const char *const labeler_types[] = {"com.github.issue.opened", "com.github.issue.edited", "com.github.issue.reopened"};
+static const char *const labeler_types[] = {"com.github.issue.opened", "com.github.issue.edited",
+                                            "com.github.issue.reopened"};
 
 /* --- jobs --- */
 
@@ -39,7 +41,8 @@ static void job_free(struct labeler_job *job)
     mem_free(job);
 }
 
-void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t after_ms, const char *reason)
+void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t after_ms,
+                const char *reason)
 {
     struct kernel_work *work = job->work;
     struct kernel_outcome outcome = {.kind = kind, .after_ms = after_ms, .reason = reason};
@@ -93,7 +96,8 @@ static void labeler_notice(struct labeler *labeler, const struct event *event)
         repositories_touch(labeler->repositories, name);
 }
 
-static bool labeler_route(void *self, const struct bus_record *record, const struct event *event, struct kernel_route *ret_route)
+static bool labeler_route(void *self, const struct bus_record *record, const struct event *event,
+                          struct kernel_route *ret_route)
 {
     struct labeler *labeler = self;
     char name[FORGE_REPOSITORY_BYTES];
@@ -109,7 +113,8 @@ static bool labeler_route(void *self, const struct bus_record *record, const str
         return false;
     const struct document *document = NULL;
     int code = document_find(labeler->documents, name, &document, NULL);
-    if (code == ERR_NOT_FOUND || (code == 0 && event->has_time && event->time_ms < document->since_ms))
+    if (code == ERR_NOT_FOUND ||
+        (code == 0 && event->has_time && event->time_ms < document->since_ms))
         return false;
     subject_key_issue(repository_id, number, ret_route->key);
     (void)snprintf(ret_route->note, sizeof(ret_route->note), "%s", name);
@@ -126,7 +131,8 @@ static void labeler_reconcile(void *self, struct kernel_work *work)
     int code = subject_key_parse_issue(key, strlen(key), &job->repository_id, &job->number);
     kernel_work_set_state(work, job);
     if (code != 0 || kernel_work_note(work)[0] == '\0') {
-        job_finish(job, KERNEL_STALLED, 0, "the pending record does not say which repository it is about");
+        job_finish(job, KERNEL_STALLED, 0,
+                   "the pending record does not say which repository it is about");
         return;
     }
     observe_begin(job);
@@ -218,8 +224,9 @@ static void labeler_on_identity(void *argument, const struct forge_result *resul
     struct error error = {0};
     if (result->code == 0) {
         labeler->login = mem_copy_text(text);
-        int code = kernel_new(labeler->ground.loop, labeler->ground.bus, labeler->ground.metrics, labeler->ground.kernel,
-                              &labeler_reactor, labeler, &labeler->kernel, &error);
+        int code =
+            kernel_new(labeler->ground.loop, labeler->ground.bus, labeler->ground.metrics,
+                       labeler->ground.kernel, &labeler_reactor, labeler, &labeler->kernel, &error);
         if (code == 0) {
             kernel_on_ready(labeler->kernel, labeler_tell_ready, labeler);
             LOG_INFO("acting on the forge", LOG_TEXT("login", labeler->login));
@@ -232,19 +239,22 @@ static void labeler_on_identity(void *argument, const struct forge_result *resul
     int64_t wait_ms = LABELER_IDENTITY_AGAIN_MS;
     if (result->code == ERR_RATE_LIMITED)
         wait_ms = result->retry_after_ms;
-    LOG_WARNING("not started yet: asking the forge who nodag is, or joining the topic, failed; it is tried again",
-                LOG_TEXT("reason", result->code != 0 ? result->error->text : error.text), LOG_INT("again_in_ms", wait_ms));
+    LOG_WARNING("not started yet: asking the forge who nodag is, or joining the topic, failed; it "
+                "is tried again",
+                LOG_TEXT("reason", result->code != 0 ? result->error->text : error.text),
+                LOG_INT("again_in_ms", wait_ms));
     loop_timer_set(labeler->identity_timer, wait_ms);
 }
 
 static void labeler_ask_identity(void *argument)
 {
     struct labeler *labeler = argument;
-    labeler->identity_call = forge_get_identity(labeler->ground.forge, labeler_on_identity, labeler);
+    labeler->identity_call =
+        forge_get_identity(labeler->ground.forge, labeler_on_identity, labeler);
 }
 
-int labeler_new(const struct labeler_ground *ground, struct document_set *documents, struct models *models,
-                struct labeler **ret_labeler, struct error *error)
+int labeler_new(const struct labeler_ground *ground, struct document_set *documents,
+                struct models *models, struct labeler **ret_labeler, struct error *error)
 {
     (void)error;
     static const char *const by_verdict[] = {"verdict", NULL};
@@ -257,10 +267,12 @@ int labeler_new(const struct labeler_ground *ground, struct document_set *docume
     labeler->repositories = repositories_new(ground->loop, ground->forge, ground->metrics);
     repositories_on_mended(labeler->repositories, labeler_on_mended, labeler);
     if (ground->metrics != NULL) {
-        labeler->verdicts = metrics_declare(ground->metrics, METRICS_COUNTER, "nodag_labeler_verdicts_total",
-                                            "Labels considered, by verdict.", by_verdict);
-        labeler->writes = metrics_declare(ground->metrics, METRICS_COUNTER, "nodag_labeler_writes_total",
-                                          "Writes on the forge, by kind.", by_kind);
+        labeler->verdicts =
+            metrics_declare(ground->metrics, METRICS_COUNTER, "nodag_labeler_verdicts_total",
+                            "Labels considered, by verdict.", by_verdict);
+        labeler->writes =
+            metrics_declare(ground->metrics, METRICS_COUNTER, "nodag_labeler_writes_total",
+                            "Writes on the forge, by kind.", by_kind);
     }
     labeler->identity_timer = loop_timer_new(ground->loop, labeler_ask_identity, labeler);
     labeler_ask_identity(labeler);
@@ -296,7 +308,9 @@ const char *labeler_unready_reason(const struct labeler *labeler)
 {
     if (labeler->kernel == NULL)
         return "the forge has not said yet under which login nodag acts";
-    return kernel_is_ready(labeler->kernel) ? NULL : "no partition yet, or its tables are still being read";
+    return kernel_is_ready(labeler->kernel)
+               ? NULL
+               : "no partition yet, or its tables are still being read";
 }
 
 void labeler_drain(struct labeler *labeler, void (*drained)(void *argument), void *argument)

@@ -1,17 +1,20 @@
 /*
- * The labeler: *open issues carry the labels that the model predicts, minus what people decided otherwise*.
+ * The labeler: *open issues carry the labels that the model predicts, minus what people decided
+ * otherwise*.
  *
  *   github.events ─ route ─▶ key ID#number ─▶ observe ─▶ plan ─▶ act ─▶ predictions
  *                                              (forge)   (pure)  (forge)
  *
- * Design: one job for each key under way: the repository's knowledge, the issue, its timeline (two reads), the plan, the writes one after
- * the other, the record of the decision. Every step looks first and every write may be repeated, so a job that was cut anywhere starts again
- * from the beginning and does no harm.
+ * Design: one job for each key under way: the repository's knowledge, the issue, its timeline (two
+ * reads), the plan, the writes one after the other, the record of the decision. Every step looks
+ * first and every write may be repeated, so a job that was cut anywhere starts again from the
+ * beginning and does no harm.
  *
- * Everything outside (loop, bus, forge) is handed in: the daemon hands in the real ones, the simulation a world of its own.
+ * Everything outside (loop, bus, forge) is handed in: the daemon hands in the real ones, the
+ * simulation a world of its own.
  *
- * Invariants: those of plan.h; a key is DONE only after its record was acknowledged; the newest documents and models are used by
- * every job from its observation on.
+ * Invariants: those of plan.h; a key is DONE only after its record was acknowledged; the newest
+ * documents and models are used by every job from its observation on.
  */
 #ifndef NODAG_LABELER_LABELER_H
 #define NODAG_LABELER_LABELER_H
@@ -28,22 +31,23 @@
 
 /* What the labeler stands on; borrowed for its life. */
 struct labeler_ground {
-    struct loop *loop;                     /* time and order */
-    struct bus *bus;                       /* events in, records out */
-    struct forge *forge;                   /* GitHub */
-    struct metrics *metrics;               /* NULL: none */
-    const struct kernel_settings *kernel;  /* concurrency, backoff, sweep */
+    struct loop *loop;                    /* time and order */
+    struct bus *bus;                      /* events in, records out */
+    struct forge *forge;                  /* GitHub */
+    struct metrics *metrics;              /* NULL: none */
+    const struct kernel_settings *kernel; /* concurrency, backoff, sweep */
 };
 
 /* A running labeler. */
 struct labeler;
 
 /*
- * Starts: asks the forge who nodag is (again and again until it answers), then joins `github.events`. Takes `documents` and `models`. Owned.
- * Loop thread.
+ * Starts: asks the forge who nodag is (again and again until it answers), then joins
+ * `github.events`. Takes `documents` and `models`. Owned. Loop thread.
  */
-int labeler_new(const struct labeler_ground *ground, struct document_set *documents, struct models *models,
-                struct labeler **ret_labeler, struct error *error) MUST_CHECK;
+int labeler_new(const struct labeler_ground *ground, struct document_set *documents,
+                struct models *models, struct labeler **ret_labeler,
+                struct error *error) MUST_CHECK;
 
 /* Replaces the documents (takes them); stalled keys are looked at again. Loop thread. */
 void labeler_set_documents(struct labeler *labeler, struct document_set *documents);

@@ -7,8 +7,9 @@
  *   act.c         writes, then the record
  *   prediction.c  the record's form
  *
- * A job goes through the steps of JOB_STEPS in order; job_set_step is the only setter and asserts that. At each step at most one thing is
- * under way: a forge call, a wait for the repository, or a publish.
+ * A job goes through the steps of JOB_STEPS in order; job_set_step is the only setter and asserts
+ * that. At each step at most one thing is under way: a forge call, a wait for the repository, or a
+ * publish.
  */
 #ifndef NODAG_LABELER_LABELER_PRIVATE_H
 #define NODAG_LABELER_LABELER_PRIVATE_H
@@ -38,24 +39,25 @@ enum job_step {
 
 /* What was observed, copied out of the answers; owned by the job. */
 struct observed {
-    char *repository;                 /* owner/name now */
-    char *title;                      /* of the issue */
-    char *body;                       /* of the issue */
-    char **present;                   /* labels on the issue */
-    size_t present_count;             /* of them */
-    struct plan_label_event *events;  /* label entries; texts owned */
-    size_t event_count;               /* of them */
-    int64_t comment_id;               /* nodag's comment; 0: none */
-    char *comment_body;               /* its text, or NULL */
+    char *repository;                /* owner/name now */
+    char *title;                     /* of the issue */
+    char *body;                      /* of the issue */
+    char **present;                  /* labels on the issue */
+    size_t present_count;            /* of them */
+    struct plan_label_event *events; /* label entries; texts owned */
+    size_t event_count;              /* of them */
+    int64_t comment_id;              /* nodag's comment; 0: none */
+    char *comment_body;              /* its text, or NULL */
 };
 
-/* A model's opinion joined with what document and repository say of it; texts owned by the opinion and by `written`. */
+/* A model's opinion joined with what document and repository say of it; texts owned by the opinion
+ * and by `written`. */
 struct prepared {
-    struct model_opinion *opinion;      /* owned */
-    struct plan_candidate *candidates;  /* owned */
-    char **texts;                       /* owned copies of written and existing names */
-    size_t text_count;                  /* of them */
-    const char **words;                 /* owned list, for the comment */
+    struct model_opinion *opinion;     /* owned */
+    struct plan_candidate *candidates; /* owned */
+    char **texts;                      /* owned copies of written and existing names */
+    size_t text_count;                 /* of them */
+    const char **words;                /* owned list, for the comment */
 };
 
 /* Checks that a pointer is a job. */
@@ -85,26 +87,29 @@ struct labeler_job {
 
 /* The labeler. */
 struct labeler {
-    struct labeler_ground ground;       /* borrowed parts */
-    struct document_set *documents;     /* owned */
-    struct models *models;              /* owned */
-    struct repositories *repositories;  /* owned */
-    struct history *history;            /* owned */
-    struct kernel *kernel;              /* owned; NULL until the forge said who nodag is */
-    char *login;                        /* owned; nodag's own */
-    struct forge_call *identity_call;   /* under way, or NULL */
-    struct loop_timer *identity_timer;  /* owned; asks again */
-    loop_fn ready_changed;              /* see labeler_on_ready */
-    void *ready_argument;               /* likewise */
-    struct metrics_family *verdicts;    /* decisions by verdict; NULL without metrics */
-    struct metrics_family *writes;      /* forge writes by kind; NULL without metrics */
+    struct labeler_ground ground;      /* borrowed parts */
+    struct document_set *documents;    /* owned */
+    struct models *models;             /* owned */
+    struct repositories *repositories; /* owned */
+    struct history *history;           /* owned */
+    struct kernel *kernel;             /* owned; NULL until the forge said who nodag is */
+    char *login;                       /* owned; nodag's own */
+    struct forge_call *identity_call;  /* under way, or NULL */
+    struct loop_timer *identity_timer; /* owned; asks again */
+    loop_fn ready_changed;             /* see labeler_on_ready */
+    void *ready_argument;              /* likewise */
+    struct metrics_family *verdicts;   /* decisions by verdict; NULL without metrics */
+    struct metrics_family *writes;     /* forge writes by kind; NULL without metrics */
 };
 
-/* labeler.c: moves a job on; asserts that steps are not repeated or taken backwards (JOB_REMOVE may repeat). */
+/* labeler.c: moves a job on; asserts that steps are not repeated or taken backwards (JOB_REMOVE may
+ * repeat). */
 void job_set_step(struct labeler_job *job, enum job_step step);
 /* labeler.c: ends a job: frees it and tells the kernel. `reason` is borrowed. */
-void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t after_ms, const char *reason);
-/* labeler.c: ends a job after a failed forge call: rate limit → AFTER, away → RETRY, refused → STALLED. */
+void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t after_ms,
+                const char *reason);
+/* labeler.c: ends a job after a failed forge call: rate limit → AFTER, away → RETRY, refused →
+ * STALLED. */
 void job_fail(struct labeler_job *job, const struct forge_result *result, const char *doing);
 
 /* observe.c: begins; ends with act_begin, or finishes the job. */

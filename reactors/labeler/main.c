@@ -1,8 +1,10 @@
 /*
- * nodag-labeler: the daemon around the labeler. Options, reload of documents and models, readiness, drain.
+ * nodag-labeler: the daemon around the labeler. Options, reload of documents and models, readiness,
+ * drain.
  *
- * Design: everything that reaches outside is made here (bus, HTTP client, forge) and handed to the labeler. The document file and the model
- * files are watched; what is invalid is said once and the last valid state stays in force.
+ * Design: everything that reaches outside is made here (bus, HTTP client, forge) and handed to the
+ * labeler. The document file and the model files are watched; what is invalid is said once and the
+ * last valid state stays in force.
  */
 #include <stddef.h>
 #include <string.h>
@@ -23,39 +25,47 @@
 
 /* Settings of the daemon. */
 struct main_settings {
-    struct daemon_settings daemon;     /* every daemon's */
-    struct bus_kafka_settings bus;     /* Kafka */
-    struct kernel_settings kernel;     /* reconciling */
-    struct forge_settings forge;       /* GitHub */
-    const char *document_file;         /* --document */
+    struct daemon_settings daemon; /* every daemon's */
+    struct bus_kafka_settings bus; /* Kafka */
+    struct kernel_settings kernel; /* reconciling */
+    struct forge_settings forge;   /* GitHub */
+    const char *document_file;     /* --document */
 };
 
 /* The daemon's own state. */
 struct main_state {
-    struct daemon *daemon;             /* borrowed */
-    struct main_settings settings;     /* a copy */
-    struct bus *bus;                   /* owned */
-    struct http_client *http;          /* owned */
-    struct forge *forge;               /* owned */
-    struct labeler *labeler;           /* owned */
-    struct file_watch *watch;          /* owned */
-    struct labeler_ground ground;      /* borrowed parts of the above */
+    struct daemon *daemon;         /* borrowed */
+    struct main_settings settings; /* a copy */
+    struct bus *bus;               /* owned */
+    struct http_client *http;      /* owned */
+    struct forge *forge;           /* owned */
+    struct labeler *labeler;       /* owned */
+    struct file_watch *watch;      /* owned */
+    struct labeler_ground ground;  /* borrowed parts of the above */
 };
 
 static const struct option_row main_rows[] = {
-    {.name = "document", .letter = 'd', .kind = OPTION_FILE, .offset = offsetof(struct main_settings, document_file),
-     .required = true, .group = "Labeler",
-     .help = "YAML file with one or several Labeler documents: which repositories, labels and models. Read again when it changes."},
+    {.name = "document",
+     .letter = 'd',
+     .kind = OPTION_FILE,
+     .offset = offsetof(struct main_settings, document_file),
+     .required = true,
+     .group = "Labeler",
+     .help = "YAML file with one or several Labeler documents: which repositories, labels and "
+             "models. Read again when it changes."},
     BUS_KAFKA_OPTION_ROWS(struct main_settings, bus),
     KERNEL_OPTION_ROWS(struct main_settings, kernel),
     FORGE_OPTION_ROWS(struct main_settings, forge),
 };
 
-static int main_read_documents(const char *path, struct document_set **ret_documents, struct error *error)
+static int main_read_documents(const char *path, struct document_set **ret_documents,
+                               struct error *error)
 {
     CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(MAIN_DOCUMENT_MAX_BYTES);
     int code = file_read(path, &text, error);
-    return code == 0 ? document_set_parse(path, text.data != NULL ? text.data : "", text.size_bytes, ret_documents, error) : code;
+    return code == 0 ? document_set_parse(path, text.data != NULL ? text.data : "", text.size_bytes,
+                                          ret_documents, error)
+                     : code;
 }
 
 /* Watches the document file and all model files that it names. */
@@ -75,7 +85,8 @@ static void main_reload(void *argument)
     struct error error = {0};
     int code = main_read_documents(state->settings.document_file, &documents, &error);
     if (code != 0) {
-        LOG_ERROR("the Labeler documents are not valid; the last valid ones stay in force", LOG_TEXT("reason", error.text));
+        LOG_ERROR("the Labeler documents are not valid; the last valid ones stay in force",
+                  LOG_TEXT("reason", error.text));
         return;
     }
     main_watch_files(state, documents);
@@ -116,10 +127,12 @@ static int main_connect(struct main_state *state, struct error *error)
     struct metrics *metrics = daemon_metrics(state->daemon);
     daemon_set_ready(state->daemon, "kafka", false, "no broker has answered yet");
     daemon_set_ready(state->daemon, "labeler", false, "starting");
-    int code = bus_kafka_new(loop, &state->settings.bus, "nodag-labeler", metrics, main_on_cluster, state, &state->bus, error);
+    int code = bus_kafka_new(loop, &state->settings.bus, "nodag-labeler", metrics, main_on_cluster,
+                             state, &state->bus, error);
     if (code != 0)
         return code;
-    struct http_client_settings http = {.user_agent = "nodag-labeler/" NODAG_VERSION, .ca_file = state->settings.forge.ca_file};
+    struct http_client_settings http = {.user_agent = "nodag-labeler/" NODAG_VERSION,
+                                        .ca_file = state->settings.forge.ca_file};
     state->http = http_client_new_curl(loop, &http);
     return forge_new(loop, state->http, &state->settings.forge, metrics, &state->forge, error);
 }
@@ -157,7 +170,8 @@ static void main_flushed(void *argument, size_t still_queued)
 {
     struct main_state *state = argument;
     if (still_queued > 0)
-        LOG_WARNING("records were still unacknowledged at the end; their events are replayed", LOG_INT("records", still_queued));
+        LOG_WARNING("records were still unacknowledged at the end; their events are replayed",
+                    LOG_INT("records", still_queued));
     daemon_drained(state->daemon);
 }
 
@@ -176,20 +190,26 @@ static void main_drain(void *argument)
 int main(int argc, char **argv)
 {
     static const struct daemon_spec spec = {
-        .program = {
-            .name = "nodag labeler",
-            .summary = "keeps true: open issues carry the labels that the model predicts, minus what people decided otherwise",
-            .usage = "--document FILE [OPTION…]",
-            .description =
-                "Consumes the topic github.events, looks at each opened, edited or reopened issue of the repositories that its Labeler "
-                "documents name, and writes the included labels that the model predicts above its thresholds. A label that somebody "
-                "removed is never added again; one that somebody added is never removed. Every decision is published on the topic "
-                "predictions, with the reason for each label.",
-            .examples = "  nodag labeler --document labeler.yaml --brokers 127.0.0.1:9092 --forge-token-file token\n"
-                        "  nodag labeler --document labeler.yaml --forge-app-id 1234 --forge-app-key-file key.pem\n",
-            .rows = main_rows,
-            .row_count = ARRAY_COUNT(main_rows),
-        },
+        .program =
+            {
+                .name = "nodag labeler",
+                .summary = "keeps true: open issues carry the labels that the model predicts, "
+                           "minus what people decided otherwise",
+                .usage = "--document FILE [OPTION…]",
+                .description = "Consumes the topic github.events, looks at each opened, edited or "
+                               "reopened issue of the repositories that its Labeler "
+                               "documents name, and writes the included labels that the model "
+                               "predicts above its thresholds. A label that somebody "
+                               "removed is never added again; one that somebody added is never "
+                               "removed. Every decision is published on the topic "
+                               "predictions, with the reason for each label.",
+                .examples = "  nodag labeler --document labeler.yaml --brokers 127.0.0.1:9092 "
+                            "--forge-token-file token\n"
+                            "  nodag labeler --document labeler.yaml --forge-app-id 1234 "
+                            "--forge-app-key-file key.pem\n",
+                .rows = main_rows,
+                .row_count = ARRAY_COUNT(main_rows),
+            },
         .settings_bytes = sizeof(struct main_settings),
         .start = main_start,
         .reload = main_reload,

@@ -19,23 +19,24 @@
 
 /* One path. */
 struct model_entry {
-    char *path;                     /* owned */
-    struct classifier *classifier;  /* owned; NULL: no good file yet */
-    UT_hash_handle hh;              /* by path */
+    char *path;                    /* owned */
+    struct classifier *classifier; /* owned; NULL: no good file yet */
+    UT_hash_handle hh;             /* by path */
 };
 
 struct models {
-    struct model_entry *entries;    /* hash */
-    char *version;                  /* owned; the last answer of models_version */
-    struct metric *failed_metric;   /* NULL without metrics */
+    struct model_entry *entries;  /* hash */
+    char *version;                /* owned; the last answer of models_version */
+    struct metric *failed_metric; /* NULL without metrics */
 };
 
 struct models *models_new(struct metrics *metrics)
 {
     struct models *models = MEM_NEW(struct models);
     if (metrics != NULL)
-        models->failed_metric = metrics_single(metrics_declare(
-            metrics, METRICS_GAUGE, "nodag_labeler_models_failed", "Model files that could not be loaded at the last try.", NULL));
+        models->failed_metric = metrics_single(
+            metrics_declare(metrics, METRICS_GAUGE, "nodag_labeler_models_failed",
+                            "Model files that could not be loaded at the last try.", NULL));
     return models;
 }
 
@@ -45,7 +46,8 @@ void models_free(struct models *models)
         return;
     struct model_entry *entry = NULL;
     struct model_entry *rest = NULL;
-    HASH_ITER(hh, models->entries, entry, rest) {
+    HASH_ITER(hh, models->entries, entry, rest)
+    {
         HASH_DEL(models->entries, entry);
         classifier_free(entry->classifier);
         mem_free(entry->path);
@@ -74,12 +76,17 @@ static bool models_load_entry(struct model_entry *entry)
     struct error error = {0};
     int code = classifier_load(entry->path, &classifier, &error);
     if (code != 0) {
-        LOG_ERROR("a model file cannot be used", LOG_TEXT("path", entry->path), LOG_TEXT("reason", error.text),
-                  LOG_TEXT("meanwhile", entry->classifier != NULL ? classifier_version(entry->classifier) : "its issues wait"));
+        LOG_ERROR("a model file cannot be used", LOG_TEXT("path", entry->path),
+                  LOG_TEXT("reason", error.text),
+                  LOG_TEXT("meanwhile", entry->classifier != NULL
+                                            ? classifier_version(entry->classifier)
+                                            : "its issues wait"));
         return false;
     }
-    if (entry->classifier == NULL || strcmp(classifier_sha256(entry->classifier), classifier_sha256(classifier)) != 0)
-        LOG_INFO("model loaded", LOG_TEXT("path", entry->path), LOG_TEXT("version", classifier_version(classifier)),
+    if (entry->classifier == NULL ||
+        strcmp(classifier_sha256(entry->classifier), classifier_sha256(classifier)) != 0)
+        LOG_INFO("model loaded", LOG_TEXT("path", entry->path),
+                 LOG_TEXT("version", classifier_version(classifier)),
                  LOG_INT("labels", classifier_label_count(classifier)));
     classifier_free(entry->classifier);
     entry->classifier = classifier;
@@ -116,14 +123,16 @@ const char *models_version(struct models *models, const struct document *documen
             buffer_release(&text);
             return NULL;
         }
-        (void)!buffer_append_format(&text, "%s%s", i > 0 ? "+" : "", classifier_version(entry->classifier));
+        (void)!buffer_append_format(&text, "%s%s", i > 0 ? "+" : "",
+                                    classifier_version(entry->classifier));
     }
     mem_free(models->version);
     models->version = buffer_take(&text);
     return models->version;
 }
 
-static char *models_words(const struct classifier *classifier, const struct classifier_issue *issue, size_t index)
+static char *models_words(const struct classifier *classifier, const struct classifier_issue *issue,
+                          size_t index)
 {
     struct classifier_explanation explanation = {0};
     classifier_explain(classifier, issue, index, MODELS_WORDS_MAX * 2, &explanation);
@@ -132,7 +141,8 @@ static char *models_words(const struct classifier *classifier, const struct clas
     for (size_t i = 0; i < explanation.reason_count && count < MODELS_WORDS_MAX; i++) {
         if (explanation.reasons[i].contribution <= 0)
             continue;
-        (void)!buffer_append_format(&words, "%s%s", count > 0 ? "\n" : "", explanation.reasons[i].text);
+        (void)!buffer_append_format(&words, "%s%s", count > 0 ? "\n" : "",
+                                    explanation.reasons[i].text);
         count++;
     }
     classifier_explanation_free(&explanation);
@@ -140,10 +150,11 @@ static char *models_words(const struct classifier *classifier, const struct clas
 }
 
 /* Puts one label into the opinion, or lets the more probable of two stand. */
-static void models_join(struct model_opinion *opinion, const struct classifier *classifier, const struct classifier_score *score,
-                        char *words)
+static void models_join(struct model_opinion *opinion, const struct classifier *classifier,
+                        const struct classifier_score *score, char *words)
 {
-    struct model_opinion_label label = {.score = *score, .model = classifier_version(classifier), .words = words};
+    struct model_opinion_label label = {
+        .score = *score, .model = classifier_version(classifier), .words = words};
     for (size_t i = 0; i < opinion->label_count; i++) {
         struct model_opinion_label *known = &opinion->labels[i];
         if (strcasecmp(known->score.label, score->label) != 0)
@@ -159,29 +170,36 @@ static void models_join(struct model_opinion *opinion, const struct classifier *
     opinion->labels[opinion->label_count++] = label;
 }
 
-static void models_ask_one(const struct classifier *classifier, const struct classifier_issue *issue, bool with_words,
+static void models_ask_one(const struct classifier *classifier,
+                           const struct classifier_issue *issue, bool with_words,
                            struct model_opinion *opinion)
 {
     size_t count = classifier_label_count(classifier);
     CLEANUP(mem_free) struct classifier_score *scores = mem_alloc_array(count, sizeof(*scores));
     classifier_predict(classifier, issue, scores);
-    opinion->labels = mem_resize_array(opinion->labels, opinion->label_count + count, sizeof(opinion->labels[0]));
+    opinion->labels =
+        mem_resize_array(opinion->labels, opinion->label_count + count, sizeof(opinion->labels[0]));
     for (size_t i = 0; i < count; i++) {
-        char *words = with_words && scores[i].predicted ? models_words(classifier, issue, i) : mem_copy_text("");
+        char *words = with_words && scores[i].predicted ? models_words(classifier, issue, i)
+                                                        : mem_copy_text("");
         models_join(opinion, classifier, &scores[i], words);
     }
 }
 
-int models_ask(struct models *models, const struct document *document, const struct classifier_issue *issue, bool with_words,
+int models_ask(struct models *models, const struct document *document,
+               const struct classifier_issue *issue, bool with_words,
                struct model_opinion **ret_opinion, struct error *error)
 {
     const char *version = models_version(models, document);
     if (version == NULL)
-        return error_set(error, ERR_UNAVAILABLE, "a model file of Labeler `%s` is not there or not valid yet", document->name);
+        return error_set(error, ERR_UNAVAILABLE,
+                         "a model file of Labeler `%s` is not there or not valid yet",
+                         document->name);
     struct model_opinion *opinion = MEM_NEW(struct model_opinion);
     opinion->version = mem_copy_text(version);
     for (size_t i = 0; i < document->model_files.count; i++)
-        models_ask_one(models_entry(models, document->model_files.items[i])->classifier, issue, with_words, opinion);
+        models_ask_one(models_entry(models, document->model_files.items[i])->classifier, issue,
+                       with_words, opinion);
     *ret_opinion = opinion;
     return 0;
 }

@@ -1,8 +1,10 @@
 /*
- * Observing: what is known of the repository, the issue, its timeline, the models' opinion → the plan's input.
+ * Observing: what is known of the repository, the issue, its timeline, the models' opinion → the
+ * plan's input.
  *
- * Design: the repository is asked for twice: first to learn whether work makes sense at all (visible, not archived, configuration valid) before
- * an issue costs two reads, and again when the plan is made, from memory, because nothing borrowed is kept over a turn of the loop.
+ * Design: the repository is asked for twice: first to learn whether work makes sense at all
+ * (visible, not archived, configuration valid) before an issue costs two reads, and again when the
+ * plan is made, from memory, because nothing borrowed is kept over a turn of the loop.
  *
  * Invariant: everything in the plan's input is owned by the job.
  */
@@ -54,11 +56,13 @@ static const char *observe_spelling(const struct repository *repository, const c
     return NULL;
 }
 
-static void observe_prepare_candidate(struct prepared *prepared, size_t index, const struct repository *repository,
+static void observe_prepare_candidate(struct prepared *prepared, size_t index,
+                                      const struct repository *repository,
                                       const struct document *document)
 {
     const struct model_opinion_label *label = &prepared->opinion->labels[index];
-    const char *written = observe_keep_text(prepared, bot_config_alias(repository->config, label->score.label));
+    const char *written =
+        observe_keep_text(prepared, bot_config_alias(repository->config, label->score.label));
     const char *existing = observe_spelling(repository, written);
     bool included = document_includes_label(document, written);
     prepared->candidates[index] = (struct plan_candidate){
@@ -77,7 +81,8 @@ static void observe_prepare_candidate(struct prepared *prepared, size_t index, c
     prepared->words[index] = label->words;
 }
 
-static void observe_prepare(struct labeler_job *job, const struct repository *repository, const struct document *document)
+static void observe_prepare(struct labeler_job *job, const struct repository *repository,
+                            const struct document *document)
 {
     struct prepared *prepared = &job->prepared;
     size_t count = prepared->opinion->label_count;
@@ -86,7 +91,8 @@ static void observe_prepare(struct labeler_job *job, const struct repository *re
     prepared->texts = mem_alloc_array(count * 2, sizeof(prepared->texts[0]));
     for (size_t i = 0; i < count; i++)
         observe_prepare_candidate(prepared, i, repository, document);
-    const struct history_entry *known = history_find(job->labeler->history, kernel_work_key(job->work));
+    const struct history_entry *known =
+        history_find(job->labeler->history, kernel_work_key(job->work));
     job->known_comment_id = known != NULL ? known->comment_id : 0;
     job->held_back = document_holds_back(document, kernel_work_key(job->work));
     job->comment_mode = document->comment;
@@ -104,12 +110,15 @@ static void observe_prepare(struct labeler_job *job, const struct repository *re
     };
 }
 
-/* True if only the sweep asks, an older model decided, and the document leaves such issues alone. */
-static bool observe_leave_alone(const struct labeler_job *job, const struct document *document, const char *version)
+/* True if only the sweep asks, an older model decided, and the document leaves such issues alone.
+ */
+static bool observe_leave_alone(const struct labeler_job *job, const struct document *document,
+                                const char *version)
 {
     if (!kernel_work_is_sweep(job->work) || document->relabel == DOCUMENT_RELABEL_OPEN)
         return false;
-    const struct history_entry *known = history_find(job->labeler->history, kernel_work_key(job->work));
+    const struct history_entry *known =
+        history_find(job->labeler->history, kernel_work_key(job->work));
     return known == NULL || strncmp(known->model, version, HISTORY_MODEL_BYTES - 1) != 0;
 }
 
@@ -130,10 +139,13 @@ static void observe_plan(struct labeler_job *job, const struct repository *repos
         .repository = repository->full_name,
     };
     if (code == 0)
-        code = models_ask(job->labeler->models, document, &issue, document->comment == DOCUMENT_COMMENT_EDIT,
-                          &job->prepared.opinion, &error);
+        code =
+            models_ask(job->labeler->models, document, &issue,
+                       document->comment == DOCUMENT_COMMENT_EDIT, &job->prepared.opinion, &error);
     if (code != 0) {
-        job_finish(job, err_is_retriable(code) && code != ERR_CONFLICT ? KERNEL_RETRY : KERNEL_STALLED, 0, error.text);
+        job_finish(job,
+                   err_is_retriable(code) && code != ERR_CONFLICT ? KERNEL_RETRY : KERNEL_STALLED,
+                   0, error.text);
         return;
     }
     if (observe_leave_alone(job, document, job->prepared.opinion->version)) {
@@ -147,11 +159,11 @@ static void observe_plan(struct labeler_job *job, const struct repository *repos
 
 /* --- the reads --- */
 
-static void observe_on_repository(void *argument, int code, int64_t retry_after_ms, const struct repository *repository,
-                                  const char *text);
+static void observe_on_repository(void *argument, int code, int64_t retry_after_ms,
+                                  const struct repository *repository, const char *text);
 
-static void observe_on_timeline(void *argument, const struct forge_result *result, const struct forge_timeline_item *items,
-                                size_t count)
+static void observe_on_timeline(void *argument, const struct forge_result *result,
+                                const struct forge_timeline_item *items, size_t count)
 {
     struct labeler_job *job = CAST_CHECKED(struct labeler_job, argument, JOB_MAGIC);
     job->call = NULL;
@@ -181,10 +193,12 @@ static void observe_on_timeline(void *argument, const struct forge_result *resul
         }
     }
     job_set_step(job, JOB_PLAN);
-    job->waiter = repositories_get(job->labeler->repositories, observed->repository, observe_on_repository, job);
+    job->waiter = repositories_get(job->labeler->repositories, observed->repository,
+                                   observe_on_repository, job);
 }
 
-static void observe_on_issue(void *argument, const struct forge_result *result, const struct forge_issue *issue)
+static void observe_on_issue(void *argument, const struct forge_result *result,
+                             const struct forge_issue *issue)
 {
     struct labeler_job *job = CAST_CHECKED(struct labeler_job, argument, JOB_MAGIC);
     struct observed *observed = &job->observed;
@@ -197,9 +211,11 @@ static void observe_on_issue(void *argument, const struct forge_result *result, 
         job_fail(job, result, "reading the issue");
         return;
     }
-    bool moved = issue->number != job->number || strcasecmp(issue->repository, observed->repository) != 0;
+    bool moved =
+        issue->number != job->number || strcasecmp(issue->repository, observed->repository) != 0;
     if (!issue->is_open || issue->is_pull_request || moved) {
-        job_finish(job, KERNEL_DONE, 0, NULL); /* a transferred issue is `opened` at its destination */
+        job_finish(job, KERNEL_DONE, 0,
+                   NULL); /* a transferred issue is `opened` at its destination */
         return;
     }
     observed->title = mem_copy_text(issue->title);
@@ -208,7 +224,8 @@ static void observe_on_issue(void *argument, const struct forge_result *result, 
     for (size_t i = 0; i < issue->label_count; i++)
         observed->present[observed->present_count++] = mem_copy_text(issue->labels[i]);
     job_set_step(job, JOB_TIMELINE);
-    job->call = forge_get_timeline(job->labeler->ground.forge, observed->repository, job->number, observe_on_timeline, job);
+    job->call = forge_get_timeline(job->labeler->ground.forge, observed->repository, job->number,
+                                   observe_on_timeline, job);
 }
 
 static void observe_read_issue(struct labeler_job *job, const struct repository *repository)
@@ -221,11 +238,12 @@ static void observe_read_issue(struct labeler_job *job, const struct repository 
     mem_free(job->observed.repository);
     job->observed.repository = mem_copy_text(repository->full_name);
     job_set_step(job, JOB_ISSUE);
-    job->call = forge_get_issue(job->labeler->ground.forge, repository->full_name, job->number, observe_on_issue, job);
+    job->call = forge_get_issue(job->labeler->ground.forge, repository->full_name, job->number,
+                                observe_on_issue, job);
 }
 
-static void observe_on_repository(void *argument, int code, int64_t retry_after_ms, const struct repository *repository,
-                                  const char *text)
+static void observe_on_repository(void *argument, int code, int64_t retry_after_ms,
+                                  const struct repository *repository, const char *text)
 {
     struct labeler_job *job = CAST_CHECKED(struct labeler_job, argument, JOB_MAGIC);
     job->waiter = NULL;
@@ -241,7 +259,8 @@ static void observe_on_repository(void *argument, int code, int64_t retry_after_
     (void)error_set(&error, code, "%s", text);
     struct forge_result result = {.code = code, .retry_after_ms = retry_after_ms, .error = &error};
     if (code == ERR_NOT_FOUND)
-        (void)error_set(&error, code, "%s is not visible to nodag: give the App or token access to it",
+        (void)error_set(&error, code,
+                        "%s is not visible to nodag: give the App or token access to it",
                         kernel_work_note(job->work));
     job_fail(job, &result, "reading the repository");
 }
@@ -249,5 +268,6 @@ static void observe_on_repository(void *argument, int code, int64_t retry_after_
 void observe_begin(struct labeler_job *job)
 {
     job->step = JOB_REPOSITORY;
-    job->waiter = repositories_get(job->labeler->repositories, kernel_work_note(job->work), observe_on_repository, job);
+    job->waiter = repositories_get(job->labeler->repositories, kernel_work_note(job->work),
+                                   observe_on_repository, job);
 }

@@ -43,7 +43,8 @@ static bool plan_is_present(const struct plan_input *input, const char *label)
 }
 
 /* The newest entry for a label: by anybody else, or by nodag; NULL: none. */
-static const struct plan_label_event *plan_newest(const struct plan_input *input, const char *label, bool own)
+static const struct plan_label_event *plan_newest(const struct plan_input *input, const char *label,
+                                                  bool own)
 {
     for (size_t i = input->event_count; i > 0; i--) {
         const struct plan_label_event *event = &input->events[i - 1];
@@ -97,7 +98,8 @@ static struct plan_decision plan_decide_present(const struct plan_input *input, 
     if (candidate->predicted)
         return (struct plan_decision){.verdict = PLAN_KEEP};
     if (!plan_is_own_doing(input, candidate->written))
-        return (struct plan_decision){.verdict = PLAN_ADDED_BY_PERSON, .by = other != NULL ? other->actor : NULL};
+        return (struct plan_decision){.verdict = PLAN_ADDED_BY_PERSON,
+                                      .by = other != NULL ? other->actor : NULL};
     if (plan_may_write(candidate) != PLAN_ADD || plan_is_written_twice(input, index))
         return (struct plan_decision){.verdict = plan_not_predicted(candidate)};
     return (struct plan_decision){.verdict = input->held_back ? PLAN_HELD_BACK : PLAN_REMOVE};
@@ -127,7 +129,8 @@ static void plan_append_unique(const char **list, size_t *count, const char *lab
     list[(*count)++] = label;
 }
 
-static void plan_decide_comment(const struct plan_input *input, struct plan *plan, bool something_to_say)
+static void plan_decide_comment(const struct plan_input *input, struct plan *plan,
+                                bool something_to_say)
 {
     if (!input->comment_wanted || input->held_back)
         return;
@@ -149,14 +152,16 @@ struct plan *plan_make(const struct plan_input *input)
     bool something_to_say = false;
     for (size_t i = 0; i < input->candidate_count; i++) {
         const struct plan_candidate *candidate = &input->candidates[i];
-        plan->decisions[i] = plan_is_present(input, candidate->written) ? plan_decide_present(input, i)
-                                                                        : plan_decide_absent(input, i);
+        plan->decisions[i] = plan_is_present(input, candidate->written)
+                                 ? plan_decide_present(input, i)
+                                 : plan_decide_absent(input, i);
         if (plan->decisions[i].verdict == PLAN_ADD)
             plan_append_unique(plan->add, &plan->add_count, candidate->existing);
         if (plan->decisions[i].verdict == PLAN_REMOVE)
             plan_append_unique(plan->remove, &plan->remove_count, candidate->written);
         if (plan->decisions[i].verdict == PLAN_ADD ||
-            (plan->decisions[i].verdict == PLAN_KEEP && plan_is_own_doing(input, candidate->written)))
+            (plan->decisions[i].verdict == PLAN_KEEP &&
+             plan_is_own_doing(input, candidate->written)))
             something_to_say = true;
     }
     plan_decide_comment(input, plan, something_to_say);

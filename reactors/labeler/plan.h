@@ -1,16 +1,20 @@
 /*
- * The labeler's plan: (desired, observed) → what to add, remove and say. Pure: no input, no output, no clock.
+ * The labeler's plan: (desired, observed) → what to add, remove and say. Pure: no input, no output,
+ * no clock.
  *
- * Design: every label that a model knows gets one decision with a verdict; the lists of labels to add and to remove and the fate of the
- * comment follow from the verdicts. The order of the checks is the order of who wins: people first, then the owners' configuration, then
- * the document, then the model.
+ * Design: every label that a model knows gets one decision with a verdict; the lists of labels to
+ * add and to remove and the fate of the comment follow from the verdicts. The order of the checks
+ * is the order of who wins: people first, then the owners' configuration, then the document, then
+ * the model.
  *
- * Whose a label is: of the timeline's entries for a label, the newest one that is not nodag's own decides. A person (or another bot)
- * who removed it: never added again. One who added it, or a label there without any entry: never removed. Only what nodag
- * itself put there, and nobody touched since, may be removed when the model no longer predicts it.
+ * Whose a label is: of the timeline's entries for a label, the newest one that is not nodag's own
+ * decides. A person (or another bot) who removed it: never added again. One who added it, or a
+ * label there without any entry: never removed. Only what nodag itself put there, and nobody
+ * touched since, may be removed when the model no longer predicts it.
  *
- * Invariants: `add` holds only labels that exist in the repository, are included and allowed, are not on the issue, and were not removed by
- * anybody else; `remove` holds only labels that are on the issue by nodag's own hand; nothing is written on a held-back issue.
+ * Invariants: `add` holds only labels that exist in the repository, are included and allowed, are
+ * not on the issue, and were not removed by anybody else; `remove` holds only labels that are on
+ * the issue by nodag's own hand; nothing is written on a held-back issue.
  */
 #ifndef NODAG_LABELER_PLAN_H
 #define NODAG_LABELER_PLAN_H
@@ -47,48 +51,49 @@ enum plan_verdict {
 #undef PLAN_VERDICT_ENUM
 };
 
-/* What the model says of one label, with what document and repository say of writing it. Texts borrowed. */
+/* What the model says of one label, with what document and repository say of writing it. Texts
+ * borrowed. */
 struct plan_candidate {
-    const char *label;       /* the model's name */
-    const char *written;     /* name after alias */
-    double probability;      /* 0..1 */
-    double threshold;        /* from which it is predicted */
-    bool predicted;          /* above the threshold and the best of its group */
-    bool predictable;        /* the model may predict it at all */
-    bool included;           /* the document includes it */
-    bool trigger;            /* it is a trigger label that is not named literally */
-    bool allowed;            /* the repository's configuration allows it */
-    const char *existing;    /* the repository's spelling of it; NULL: there is no such label */
-    const char *model;       /* version of the model that says so */
+    const char *label;    /* the model's name */
+    const char *written;  /* name after alias */
+    double probability;   /* 0..1 */
+    double threshold;     /* from which it is predicted */
+    bool predicted;       /* above the threshold and the best of its group */
+    bool predictable;     /* the model may predict it at all */
+    bool included;        /* the document includes it */
+    bool trigger;         /* it is a trigger label that is not named literally */
+    bool allowed;         /* the repository's configuration allows it */
+    const char *existing; /* the repository's spelling of it; NULL: there is no such label */
+    const char *model;    /* version of the model that says so */
 };
 
 /* What the timeline says last of one label. Texts borrowed. */
 struct plan_label_event {
-    const char *label;  /* name */
-    bool added;         /* labeled, else unlabeled */
-    bool is_own;        /* by nodag */
-    const char *actor;  /* login */
-    int64_t time_ms;    /* when */
+    const char *label; /* name */
+    bool added;        /* labeled, else unlabeled */
+    bool is_own;       /* by nodag */
+    const char *actor; /* login */
+    int64_t time_ms;   /* when */
 };
 
 /* All that is desired and observed. Everything borrowed. */
 struct plan_input {
-    const struct plan_candidate *candidates;   /* one for each label of the models */
-    size_t candidate_count;                    /* of them */
-    const char *const *present;                /* labels on the issue now */
-    size_t present_count;                      /* of them */
-    const struct plan_label_event *events;     /* label entries of the timeline, oldest first */
-    size_t event_count;                        /* of them */
-    bool held_back;                            /* predicted, never written */
-    bool comment_wanted;                       /* the document says `comment: edit` */
-    int64_t own_comment_id;                    /* nodag's comment as it stands there; 0: none */
-    int64_t known_comment_id;                  /* the one that nodag wrote according to its records; 0: none */
+    const struct plan_candidate *candidates; /* one for each label of the models */
+    size_t candidate_count;                  /* of them */
+    const char *const *present;              /* labels on the issue now */
+    size_t present_count;                    /* of them */
+    const struct plan_label_event *events;   /* label entries of the timeline, oldest first */
+    size_t event_count;                      /* of them */
+    bool held_back;                          /* predicted, never written */
+    bool comment_wanted;                     /* the document says `comment: edit` */
+    int64_t own_comment_id;                  /* nodag's comment as it stands there; 0: none */
+    int64_t known_comment_id; /* the one that nodag wrote according to its records; 0: none */
 };
 
 /* What became of one candidate; order as in the input. */
 struct plan_decision {
-    enum plan_verdict verdict;  /* see there */
-    const char *by;             /* who decided otherwise; NULL: nobody. Borrowed from the input */
+    enum plan_verdict verdict; /* see there */
+    const char *by;            /* who decided otherwise; NULL: nobody. Borrowed from the input */
 };
 
 /* What happens to the comment. */
@@ -107,7 +112,7 @@ struct plan {
     const char **remove;             /* labels for single DELETEs */
     size_t remove_count;             /* of them */
     enum plan_comment comment;       /* what happens to the comment */
-    bool comment_deleted;            /* nodag's comment was deleted by somebody: not written again */
+    bool comment_deleted; /* nodag's comment was deleted by somebody: not written again */
 };
 
 /* Makes the plan. Owned by the caller. Any thread. */

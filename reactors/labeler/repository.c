@@ -6,7 +6,8 @@
  *                          ▼
  *      READ_REPOSITORY ─▶ READ_LABELS ─▶ READ_ORGANISATION ─▶ READ_OWN ─▶ tell all waiters
  *
- * While an invalid configuration stands, a timer looks again each REPOSITORY_FRESH_MS, so that a mended file wakes the issues that wait.
+ * While an invalid configuration stands, a timer looks again each REPOSITORY_FRESH_MS, so that a
+ * mended file wakes the issues that wait.
  */
 #include "reactors/labeler/repository.h"
 
@@ -39,50 +40,51 @@ struct repository_waiter {
 };
 
 struct repository_entry {
-    struct repositories *all;           /* borrowed */
-    char *name;                         /* owned; lower case: the key */
-    enum repository_step step;          /* of the look under way */
-    struct forge_call *call;            /* of the step; NULL between */
-    bool was_read;                      /* a look has ended, well or by an invalid file */
-    int64_t read_ms;                    /* when */
-    bool touched;                       /* something happened since the look began */
-    bool invalid;                       /* the configuration was invalid at the last look */
-    char *invalid_text;                 /* owned; why */
-    bool organisation_hidden;           /* warned already that OWNER/.github is not visible */
-    char *full_name;                    /* owned */
-    int64_t id;                         /* of the repository */
-    bool is_archived;                   /* see struct repository */
-    char **labels;                      /* owned list of owned names */
-    size_t label_count;                 /* of them */
-    struct bot_config *config;          /* owned; of the last good look */
-    struct bot_config *next_config;     /* owned; of the look under way */
-    struct loop_timer *recheck;         /* owned; while invalid */
-    struct repository_waiter *waiters;  /* list, in order of arrival */
-    unsigned round;                     /* how often waiters were told */
-    bool telling;                       /* they are being told: the entry must stay */
-    UT_hash_handle hh;                  /* by name, in order of use */
+    struct repositories *all;          /* borrowed */
+    char *name;                        /* owned; lower case: the key */
+    enum repository_step step;         /* of the look under way */
+    struct forge_call *call;           /* of the step; NULL between */
+    bool was_read;                     /* a look has ended, well or by an invalid file */
+    int64_t read_ms;                   /* when */
+    bool touched;                      /* something happened since the look began */
+    bool invalid;                      /* the configuration was invalid at the last look */
+    char *invalid_text;                /* owned; why */
+    bool organisation_hidden;          /* warned already that OWNER/.github is not visible */
+    char *full_name;                   /* owned */
+    int64_t id;                        /* of the repository */
+    bool is_archived;                  /* see struct repository */
+    char **labels;                     /* owned list of owned names */
+    size_t label_count;                /* of them */
+    struct bot_config *config;         /* owned; of the last good look */
+    struct bot_config *next_config;    /* owned; of the look under way */
+    struct loop_timer *recheck;        /* owned; while invalid */
+    struct repository_waiter *waiters; /* list, in order of arrival */
+    unsigned round;                    /* how often waiters were told */
+    bool telling;                      /* they are being told: the entry must stay */
+    UT_hash_handle hh;                 /* by name, in order of use */
 };
 
 struct repositories {
-    struct loop *loop;                  /* borrowed */
-    struct forge *forge;                /* borrowed */
-    struct metric *invalid_metric;      /* NULL without metrics */
-    struct repository_entry *entries;   /* hash */
+    struct loop *loop;                                /* borrowed */
+    struct forge *forge;                              /* borrowed */
+    struct metric *invalid_metric;                    /* NULL without metrics */
+    struct repository_entry *entries;                 /* hash */
     void (*mended)(void *argument, const char *name); /* see repositories_on_mended */
-    void *mended_argument;              /* likewise */
+    void *mended_argument;                            /* likewise */
 };
 
 static void repository_look(struct repository_entry *entry);
 
-struct repositories *repositories_new(struct loop *loop, struct forge *forge, struct metrics *metrics)
+struct repositories *repositories_new(struct loop *loop, struct forge *forge,
+                                      struct metrics *metrics)
 {
     struct repositories *all = MEM_NEW(struct repositories);
     all->loop = loop;
     all->forge = forge;
     if (metrics != NULL)
-        all->invalid_metric = metrics_single(
-            metrics_declare(metrics, METRICS_GAUGE, "nodag_labeler_repositories_invalid",
-                            "Repositories whose issue_label_bot.yaml is invalid: their issues wait.", NULL));
+        all->invalid_metric = metrics_single(metrics_declare(
+            metrics, METRICS_GAUGE, "nodag_labeler_repositories_invalid",
+            "Repositories whose issue_label_bot.yaml is invalid: their issues wait.", NULL));
     return all;
 }
 
@@ -109,7 +111,7 @@ static void repository_drop(struct repository_entry *entry)
     if (entry->call != NULL)
         forge_cancel(entry->all->forge, entry->call);
     DL_FOREACH_SAFE(entry->waiters, waiter, rest)
-        mem_free(waiter);
+    mem_free(waiter);
     repository_set_invalid(entry, false);
     loop_cancel_deferred(entry->all->loop, entry);
     loop_timer_free(entry->recheck);
@@ -130,13 +132,14 @@ void repositories_free(struct repositories *all)
     struct repository_entry *entry = NULL;
     struct repository_entry *rest = NULL;
     HASH_ITER(hh, all->entries, entry, rest)
-        repository_drop(entry);
+    repository_drop(entry);
     mem_free(all);
 }
 
 /* --- the end of a look --- */
 
-static void repository_tell(struct repository_entry *entry, int code, int64_t retry_after_ms, const char *text)
+static void repository_tell(struct repository_entry *entry, int code, int64_t retry_after_ms,
+                            const char *text)
 {
     struct repository repository = {
         .full_name = entry->full_name,
@@ -157,7 +160,8 @@ static void repository_tell(struct repository_entry *entry, int code, int64_t re
     entry->telling = false;
 }
 
-static void repository_end(struct repository_entry *entry, int code, int64_t retry_after_ms, const char *text)
+static void repository_end(struct repository_entry *entry, int code, int64_t retry_after_ms,
+                           const char *text)
 {
     entry->step = REPOSITORY_IDLE;
     bot_config_free(TAKE(entry->next_config));
@@ -175,8 +179,9 @@ static void repository_recheck(void *argument)
 static void repository_end_invalid(struct repository_entry *entry, const char *text)
 {
     if (!entry->invalid || strcmp(entry->invalid_text, text) != 0)
-        LOG_ERROR("a repository's issue_label_bot.yaml is invalid; its issues wait until it is mended",
-                  LOG_TEXT("repository", entry->full_name), LOG_TEXT("reason", text));
+        LOG_ERROR(
+            "a repository's issue_label_bot.yaml is invalid; its issues wait until it is mended",
+            LOG_TEXT("repository", entry->full_name), LOG_TEXT("reason", text));
     mem_free(entry->invalid_text);
     entry->invalid_text = mem_copy_text(text);
     repository_set_invalid(entry, true);
@@ -213,14 +218,16 @@ static void repository_end_failed(struct repository_entry *entry, const struct f
 
 static void repository_read_file(struct repository_entry *entry, enum repository_step step);
 
-static void repository_on_file(void *argument, const struct forge_result *result, const char *bytes, size_t byte_count)
+static void repository_on_file(void *argument, const struct forge_result *result, const char *bytes,
+                               size_t byte_count)
 {
     struct repository_entry *entry = argument;
     bool is_own = entry->step == REPOSITORY_READ_OWN;
     entry->call = NULL;
     if (result->code == ERR_DENIED && !is_own) {
         if (!entry->organisation_hidden)
-            LOG_WARNING("the organisation's .github repository is not visible to nodag: counted as absent; give the App access to it "
+            LOG_WARNING("the organisation's .github repository is not visible to nodag: counted as "
+                        "absent; give the App access to it "
                         "if it has an issue_label_bot.yaml",
                         LOG_TEXT("repository", entry->full_name));
         entry->organisation_hidden = true;
@@ -232,8 +239,8 @@ static void repository_on_file(void *argument, const struct forge_result *result
         struct error error = {0};
         const char *slash = strchr(entry->full_name, '/');
         char *source = is_own ? mem_format("%s/%s", entry->full_name, BOT_CONFIG_PATH)
-                              : mem_format("%.*s/.github/%s", (int)(slash - entry->full_name), entry->full_name,
-                                           BOT_CONFIG_PATH);
+                              : mem_format("%.*s/.github/%s", (int)(slash - entry->full_name),
+                                           entry->full_name, BOT_CONFIG_PATH);
         int code = bot_config_merge(entry->next_config, source, bytes, byte_count, &error);
         mem_free(source);
         if (code != 0) {
@@ -254,10 +261,12 @@ static void repository_read_file(struct repository_entry *entry, enum repository
     (void)snprintf(owner, sizeof(owner), "%.*s/.github", (int)owner_bytes, entry->full_name);
     entry->step = step;
     bool is_own = step == REPOSITORY_READ_OWN;
-    entry->call = forge_get_file(entry->all->forge, is_own ? entry->full_name : owner, BOT_CONFIG_PATH, repository_on_file, entry);
+    entry->call = forge_get_file(entry->all->forge, is_own ? entry->full_name : owner,
+                                 BOT_CONFIG_PATH, repository_on_file, entry);
 }
 
-static void repository_on_labels(void *argument, const struct forge_result *result, const char *const *names, size_t count)
+static void repository_on_labels(void *argument, const struct forge_result *result,
+                                 const char *const *names, size_t count)
 {
     struct repository_entry *entry = argument;
     entry->call = NULL;
@@ -288,14 +297,16 @@ static void repository_on_repository(void *argument, const struct forge_result *
     entry->id = repository->id;
     entry->is_archived = repository->is_archived;
     entry->step = REPOSITORY_READ_LABELS;
-    entry->call = forge_list_labels(entry->all->forge, entry->full_name, repository_on_labels, entry);
+    entry->call =
+        forge_list_labels(entry->all->forge, entry->full_name, repository_on_labels, entry);
 }
 
 static void repository_look(struct repository_entry *entry)
 {
     entry->touched = false;
     entry->step = REPOSITORY_READ_REPOSITORY;
-    entry->call = forge_get_repository(entry->all->forge, entry->name, repository_on_repository, entry);
+    entry->call =
+        forge_get_repository(entry->all->forge, entry->name, repository_on_repository, entry);
 }
 
 /* --- asking --- */
@@ -310,10 +321,12 @@ static void repository_tell_fresh(void *argument)
 {
     struct repository_entry *entry = argument;
     if (entry->step == REPOSITORY_IDLE)
-        repository_tell(entry, entry->invalid ? ERR_INPUT : 0, 0, entry->invalid ? entry->invalid_text : "");
+        repository_tell(entry, entry->invalid ? ERR_INPUT : 0, 0,
+                        entry->invalid ? entry->invalid_text : "");
 }
 
-static struct repository_entry *repository_find(struct repositories *all, const char *name, char *lower)
+static struct repository_entry *repository_find(struct repositories *all, const char *name,
+                                                char *lower)
 {
     size_t length = strlen(name);
     for (size_t i = 0; i <= length && i < FORGE_REPOSITORY_BYTES; i++)
@@ -337,7 +350,8 @@ static void repository_make_room(struct repositories *all)
     }
 }
 
-struct repository_waiter *repositories_get(struct repositories *all, const char *name, repository_fn done, void *argument)
+struct repository_waiter *repositories_get(struct repositories *all, const char *name,
+                                           repository_fn done, void *argument)
 {
     char lower[FORGE_REPOSITORY_BYTES];
     struct repository_entry *entry = repository_find(all, name, lower);
@@ -351,7 +365,8 @@ struct repository_waiter *repositories_get(struct repositories *all, const char 
     }
     HASH_ADD_KEYPTR(hh, all->entries, entry->name, strlen(entry->name), entry);
     struct repository_waiter *waiter = MEM_NEW(struct repository_waiter);
-    *waiter = (struct repository_waiter){.entry = entry, .done = done, .argument = argument, .round = entry->round};
+    *waiter = (struct repository_waiter){
+        .entry = entry, .done = done, .argument = argument, .round = entry->round};
     DL_APPEND(entry->waiters, waiter);
     if (entry->step != REPOSITORY_IDLE)
         return waiter;
@@ -380,7 +395,8 @@ void repositories_touch(struct repositories *all, const char *name)
         repository_look(entry);
 }
 
-void repositories_on_mended(struct repositories *all, void (*changed)(void *argument, const char *name), void *argument)
+void repositories_on_mended(struct repositories *all,
+                            void (*changed)(void *argument, const char *name), void *argument)
 {
     all->mended = changed;
     all->mended_argument = argument;

@@ -10,7 +10,7 @@ NAME = "banned"
 WHAT = "no unsafe, blocking or hidden calls"
 
 MEMORY = ("base/memory.c",)
-CLOCK = ("base/loop.c", "base/loop_real.c", "base/clock.c")
+CLOCK = ("base/loop.c", "base/log.c")  # log lines are written before there is a loop; its clock can be replaced too
 
 # (names, paths where they are fine: prefixes or file names, what to do instead)
 BANNED = [

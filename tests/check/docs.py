@@ -1,8 +1,9 @@
 """Every declaration in a header has a doc comment directly above it, and every enum value says what it means.
 
 Looked at: functions, structs, unions, enums, typedefs, variables and macros with a value. Not needed: a forward
-declaration (`struct x;`), the include guard, and the call of a macro (`DEFINE_CLEANUP(…)`). A block of macros without a blank line between them may share one
-comment; a macro or an enum value may carry its comment at the end of its line. The file's opening comment documents
+declaration (`struct x;`), the include guard, and the call of a macro (`DEFINE_CLEANUP(…)`). A block of
+macros without a blank line between them may share one comment; a macro or an enum value may carry its comment at the
+end of its line. The file's opening comment documents
 the file, not what happens to stand below it.
 """
 import re

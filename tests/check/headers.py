@@ -34,7 +34,7 @@ def check(tree: Tree) -> Outcome:
         outcome.summary += ", unchanged since they passed"
         return outcome
     with tempfile.TemporaryDirectory() as folder:
-        root = tree.root or write_sample(tree, Path(folder))
+        root = tree.root or tree.write_to(Path(folder))
         packages = include_flags()
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             answers = pool.map(lambda path: compile_alone(root, path, packages), headers)
@@ -56,13 +56,6 @@ def include_flags() -> list[str]:
         done = subprocess.run(["pkg-config", "--cflags", package], capture_output=True, text=True, check=False)
         flags += [flag.replace("-I", "-isystem", 1) for flag in done.stdout.split()]
     return flags
-
-
-def write_sample(tree: Tree, folder: Path) -> Path:
-    for path in tree.paths:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(tree.text(path), encoding="utf-8")
-    return folder
 
 
 def compile_alone(root: Path, path: str, packages: list[str]) -> str:

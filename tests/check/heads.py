@@ -12,7 +12,7 @@ WHAT = "every source file opens with what it is for"
 
 WORDS_MIN = 6  # Less says no more than the file's name.
 EXEMPT = ("tests/cases/", "tests/fuzz/corpus/")  # data, kept as found
-LACKS = "does not open with a comment"
+LACKS = f"does not open with a comment, or with one of fewer than {WORDS_MIN} words"
 ADVICE = "open the file with what it is for, its design and its invariants"
 
 

@@ -40,8 +40,8 @@ def check(tree: Tree) -> Outcome:
 
 def check_file(path: str, lines: list[str]) -> list[Finding]:
     wide = [number for number, line in enumerate(lines, 1) if len(line) > LINE_CHARACTERS_MAX]
-    findings = [Finding(path, wide[0], f"{len(wide)} lines of more than {LINE_CHARACTERS_MAX} characters, of which this "
-                        "is the first: break them", warning=True)] if wide else []
+    findings = [Finding(path, wide[0], f"{len(wide)} lines of more than {LINE_CHARACTERS_MAX} characters, of which "
+                        "this is the first: break them", warning=True)] if wide else []
     if len(lines) > FILE_LINES_GOOD:
         hard = len(lines) > FILE_LINES_MAX
         findings.append(Finding(path, 1, f"{len(lines)} lines, at most {FILE_LINES_MAX if hard else FILE_LINES_GOOD}: "

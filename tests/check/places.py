@@ -14,7 +14,8 @@ WHAT = "no registry's address, no path of somebody's machine"
 # A host of which one dot-separated part is a word for a package registry, a mirror or a proxy.
 HOST_WORDS = (r"registry\w*|\w*registry|repo\d*|repository|mirrors?|proxy|goproxy|artifactory|nexus|"
               r"npmjs|py(?:pi|thonhosted)|rubygems|crates|deb|archive")
-REGISTRY = re.compile(rf"\bhttps?://(?:[\w-]+[.-])*(?:{HOST_WORDS})(?:[.-][\w-]+)*\.[a-z]{{2,}}(?![\w.-])", re.IGNORECASE)
+REGISTRY = re.compile(rf"\bhttps?://(?:[\w-]+[.-])*(?:{HOST_WORDS})(?:[.-][\w-]+)*\.[a-z]{{2,}}(?![\w.-])",
+                      re.IGNORECASE)
 MACHINE_PATH = re.compile(r"(?<![\w.$}{~)/-])/(?:home|root|Users|work|mnt|media|scratch)/[\w.-]+")
 ENDINGS_OF_DATA = (".png", ".jpg", ".svg", ".gz", ".zip", ".bin")
 FOUND_DATA = ("tests/cases/", "tests/fuzz/corpus/")  # real payloads say what they say

@@ -25,7 +25,7 @@ def check(tree: Tree) -> Outcome:
 
 
 def unused_imports(path: str, module: ast.Module, text: str) -> list[Finding]:
-    """Names that are imported at the top level and never read. __init__.py re-exports, and `# noqa` says: on purpose."""
+    """Names that are imported at the top level and never read. __init__.py re-exports; `# noqa: F401` is a purpose."""
     if path.endswith("__init__.py"):
         return []
     used = {node.id for node in ast.walk(module) if isinstance(node, ast.Name)}

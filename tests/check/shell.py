@@ -33,8 +33,8 @@ def check(tree: Tree) -> Outcome:
 
 
 def run_shellcheck(path: str, text: str, shell: str) -> list[Finding]:
-    done = subprocess.run(["shellcheck", "--format=json", f"--severity={SEVERITY}", f"--shell={shell}", "--exclude=SC1091",
-                           "-"], input=text, capture_output=True, text=True, check=False)
+    command = ["shellcheck", "--format=json", f"--severity={SEVERITY}", f"--shell={shell}", "--exclude=SC1091", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     return [Finding(path, item["line"], f"SC{item['code']}: {item['message']}") for item in json.loads(done.stdout)]
 
 

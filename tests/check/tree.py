@@ -56,6 +56,13 @@ class Tree:
             self._texts[path] = (self.root / path).read_text(encoding="utf-8", errors="replace")
         return self._texts[path]
 
+    def write_to(self, folder: Path) -> Path:
+        """Writes a sample to a real folder, for checks that call a program."""
+        for path in self.paths:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(self.text(path), encoding="utf-8")
+        return folder
+
     def code(self, path: str) -> str:
         """A C file with comments and the contents of literals blanked; same length, same lines."""
         if path not in self._blank:

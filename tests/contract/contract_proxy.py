@@ -15,9 +15,17 @@ path to KEPT when nodag learns it.
 What real GitHub does and the description leaves out, as the allow-list that it is:
   GENERAL_ANSWERS   answers that GitHub's prose documents for every operation (rate limits, redirects, 304, 5xx) and
                     the description lists for some only. They are added where missing, with the schema of errors.
+  GET /app/installations
+                    asks of `account` to be a user and an enterprise at once (allOf); elsewhere, and in what GitHub
+                    sends, it is one of them (anyOf).
   contents paths    the description has one `{path}` segment; GitHub takes slashes too. The front encodes them.
   /repositories/ID  where GitHub's redirects point; absent from the description. The front asks upstream for the name.
 Prism itself follows redirects and writes JSON anew, so this is no place to test redirects, or bytes, or faults.
+  nullable          prism 5.14 cannot compile `nullable` without `type`, nor an enum that lists null and is nullable,
+                    and then judges nothing and says nothing. Both are rewritten; compile_guard.cjs makes noise about
+                    whatever else it cannot compile.
+  timeline events   the description takes any of two dozen kinds, one of which takes anything. Here the event's name
+                    chooses the kind (EVENTS), so that a `labeled` is judged as one.
 Webhook payloads are judged too: `check_delivery()` asks by the description's `x-webhooks`, offered to prism as paths.
 """
 
@@ -40,6 +48,8 @@ import urllib.parse
 HERE = os.path.dirname(os.path.abspath(__file__))
 DESCRIPTION = "node_modules/@octokit/openapi/generated/api.github.com.json"
 PRISM = "node_modules/@stoplight/prism-cli/dist/index.js"
+GUARD = "compile_guard.cjs"
+UNCOMPILED = "UNCOMPILED "   # how the guard begins its lines
 INSTALL_S = 600              # npm ci on a slow line: some 40 MB
 READY_S = 60                 # prism with the cut description takes two to five seconds
 ANSWER_S = 30                # for one request through prism
@@ -50,6 +60,11 @@ KEPT = [re.compile(text) for text in (
     r"/orgs/\{org\}/(installation|hooks.*)", r"/repos/\{owner\}/\{repo\}",
     r"/repos/\{owner\}/\{repo\}/(installation|labels.*|issues.*|contents/.*|hooks.*)")]
 WEBHOOKS = re.compile(r"(ping|push|issues-.*|issue-comment-.*|label-.*|repository-.*|installation-.*)")
+# Event → the schema that it is judged by, in timelines and lists of events.
+EVENTS = {"labeled": "labeled-issue-event", "unlabeled": "unlabeled-issue-event", "renamed": "renamed-issue-event",
+          "commented": "timeline-comment-event", "locked": "locked-issue-event",
+          **{name: "state-change-issue-event" for name in ("unlocked", "closed", "reopened", "transferred",
+                                                           "comment_deleted")}}
 GENERAL_ANSWERS = ("301", "304", "307", "400", "401", "403", "404", "410", "422", "429", "500", "502", "503")
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "proxy-connection", "content-length",
               "content-encoding", "host", "accept-encoding"}
@@ -86,6 +101,7 @@ def install(log=print):
         cut = os.path.join(folder, f"cut-{own_digest()}.json")
         if not os.path.exists(cut):
             cut_description(os.path.join(folder, DESCRIPTION), cut)
+        shutil.copy(os.path.join(HERE, GUARD), folder)
     return node, folder, cut
 
 
@@ -121,6 +137,13 @@ def cut_description(source, target):
     with open(source, encoding="utf-8") as file:
         whole = json.load(file)
     paths = {path: item for path, item in whole["paths"].items() if any(k.fullmatch(path) for k in KEPT)}
+    for name in ("timeline-issue-events", "issue-event-for-issue"):
+        whole["components"]["schemas"][name] = {
+            "type": "object", "required": ["event"],
+            "properties": {"event": {"type": "string", "enum": list(EVENTS)}},
+            "allOf": [{"if": {"properties": {"event": {"enum": [event]}}},
+                       "then": {"$ref": f"#/components/schemas/{schema}"}} for event, schema in EVENTS.items()]}
+    either_account(paths["/app/installations"]["get"])
     for item in paths.values():
         for method, operation in item.items():
             if method in ("get", "post", "put", "patch", "delete"):
@@ -131,7 +154,7 @@ def cut_description(source, target):
                 "requestBody": item["post"]["requestBody"], "parameters": item["post"].get("parameters", []),
                 "responses": {"default": {"description": "whatever"}}}}
     cut = {"openapi": whole["openapi"], "info": whole["info"], "servers": whole["servers"],
-           "paths": without_examples(paths), "components": {}}
+           "paths": readable(paths), "components": {}}
     keep_reached(cut, whole)
     with open(target + ".part", "w", encoding="utf-8") as file:
         json.dump(cut, file)
@@ -148,6 +171,14 @@ def allow_general_answers(operation):
         operation["responses"].setdefault(status, answer)
 
 
+def either_account(operation):
+    """Lets `account` be a user or an enterprise, as the allow-list says."""
+    installation = operation["responses"]["200"]["content"]["application/json"]["schema"]["items"]
+    account = installation.get("properties", {}).get("account", {})
+    if "allOf" in account:
+        account["anyOf"] = account.pop("allOf")
+
+
 def keep_reached(cut, whole):
     """Copies the components that the cut paths refer to, and those that these refer to."""
     waiting, seen = references(cut["paths"]), set()
@@ -157,7 +188,7 @@ def keep_reached(cut, whole):
             continue
         seen.add(reference)
         kind, name = reference.removeprefix("#/components/").split("/", 1)
-        part = without_examples(whole["components"][kind][name])
+        part = readable(whole["components"][kind][name])
         cut["components"].setdefault(kind, {})[name] = part
         waiting |= references(part)
 
@@ -170,12 +201,23 @@ def references(tree):
     return set().union(*(references(v) for v in tree)) if isinstance(tree, list) else set()
 
 
-def without_examples(tree):
-    """A tree of paths without the examples beside its schemas, which are most of the description."""
-    if isinstance(tree, dict):
-        drop = {"example", "examples"} if "schema" in tree else ()
-        return {k: without_examples(v) for k, v in tree.items() if k not in drop}
-    return [without_examples(v) for v in tree] if isinstance(tree, list) else tree
+def readable(tree):
+    """A tree of the description as prism can use it: without the examples beside its schemas, which are most of it,
+    and with `nullable` (OpenAPI 3.0) in the forms that prism understands."""
+    if isinstance(tree, list):
+        return [readable(v) for v in tree]
+    if not isinstance(tree, dict):
+        return tree
+    drop = {"example", "examples"} if "schema" in tree else set()
+    tree = {k: readable(v) for k, v in tree.items() if k not in drop}
+    if tree.get("nullable") is not True:
+        return tree
+    if "type" in tree:
+        if isinstance(tree.get("enum"), list):      # prism adds null itself, and twice is an invalid schema
+            tree["enum"] = [value for value in tree["enum"] if value is not None]
+        return tree
+    del tree["nullable"]
+    return {"anyOf": [tree, {"enum": [None]}]}
 
 
 # ---- the proxy ----
@@ -190,9 +232,10 @@ class ContractProxy:
         self._output = tempfile.NamedTemporaryFile("w+", prefix="prism-", suffix=".log")
         self._prism_port = free_port()
         self._prism = subprocess.Popen(
-            [node, os.path.join(folder, PRISM), "proxy", "--errors", "--host", "127.0.0.1", "--port",
-             str(self._prism_port), description, self.upstream], stdout=self._output, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, start_new_session=True)
+            [node, "--require", os.path.join(folder, GUARD), os.path.join(folder, PRISM), "proxy", "--errors",
+             "--host", "127.0.0.1", "--port", str(self._prism_port), description, self.upstream],
+            stdout=self._output, stderr=subprocess.STDOUT, stdin=subprocess.PIPE, start_new_session=True,
+            env={**os.environ, "NODAG_CONTRACT_FOLDER": folder})
         try:
             self._wait_until_ready()
             self._server = http.server.ThreadingHTTPServer(
@@ -238,12 +281,15 @@ class ContractProxy:
             except subprocess.TimeoutExpired:
                 os.killpg(self._prism.pid, signal.SIGKILL)
                 self._prism.wait()
+        self._prism.stdin.close()
         self._output.close()
 
     def violations(self):
-        """What prism objected to: [{"method", "path", "side": "request" | "answer", "why": [text…]}]."""
-        with self._lock:
-            return list(self._violations)
+        """What prism objected to: [{"method", "path", "side": "request" | "answer" | "schema", "why": [text…]}].
+        A schema that prism could not use counts, because it judged nothing by it."""
+        with self._lock, open(self._output.name, encoding="utf-8", errors="replace") as output:
+            useless = [line.removeprefix(UNCOMPILED).strip() for line in output if line.startswith(UNCOMPILED)]
+            return self._violations + [{"method": "", "path": "", "side": "schema", "why": [why]} for why in useless]
 
     def ask_prism(self, method, path, body, headers):
         """One request through prism: (status, header list, body), any objection noted."""
@@ -252,13 +298,12 @@ class ContractProxy:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             raw = answer.read()
-            self._note(method, path, answer, raw)
+            self._note(method, path, objections(answer, raw))
             return answer.status, answer.getheaders(), raw
         finally:
             connection.close()
 
-    def _note(self, method, path, answer, raw):
-        found = objections(answer, raw)
+    def _note(self, method, path, found):
         with self._lock:
             shape = f"{method} {re.sub(r'[0-9]+', 'N', path.split('?')[0])}"
             self.seen[shape] = self.seen.get(shape, 0) + 1
@@ -290,19 +335,19 @@ class ContractProxy:
 
 def objections(answer, raw):
     """(side, [why…]) when an answer is prism's objection, or carries one; None otherwise."""
-    text = answer.getheader("sl-violations")
-    problem = None
+    listed = answer.getheader("sl-violations")     # JSON, or words when they are too many for a header
+    problem = {}
     if "application/problem+json" in (answer.getheader("Content-Type") or ""):
         problem = json.loads(raw)
-    if text is None and problem is None:
+    if listed is None and not problem:
         return None
-    items = json.loads(text) if text else problem.get("validation") or []
+    items = problem.get("validation") or []
+    if not items and listed and listed.startswith("["):
+        items = json.loads(listed)
     why = [f"{'.'.join(map(str, i.get('location', [])))}: {i.get('message')}" for i in items]
-    places = {(i.get("location") or ["?"])[0] for i in items}
-    if not why and problem:
-        why = [f"{problem.get('title')}: {problem.get('detail')}"]
-        places = {"request"}
-    return ("answer" if places <= {"response"} else "request"), why
+    why = why or [f"{problem.get('title')}: {problem.get('detail')}" if problem else listed]
+    answers = items and all((i.get("location") or ["?"])[0] == "response" for i in items)
+    return ("answer" if answers else "request"), why
 
 
 class Front(http.server.BaseHTTPRequestHandler):

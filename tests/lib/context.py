@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,8 @@ REQUIREMENTS = ROOT / "tests" / "integration" / "requirements.txt"
 TERM_S = 20  # Between SIGTERM and SIGKILL at a deadline: daemons and brokers that the tests started may drain.
 VENV_S = 600
 KEY_DIGITS = 12
+COMPLAINT_LINES = 120  # Of a failed build, shown at the end: the first errors are the causes of the others.
+PROGRESS = re.compile(r"\[\d+/\d+\] |ninja: ")
 
 # Sanitizers stop at the first finding and say where. What the caller has set stays.
 SANITIZER_OPTIONS = {
@@ -57,6 +60,7 @@ class Context:
     def __init__(self, preset: str, jobs: int, seeds: int):
         self.preset, self.jobs, self.seeds = preset, jobs, seeds
         self.root = ROOT
+        self.configured = ""  # what CMake said of the preset under test
         self._built: dict[str, Failure | None] = {}
 
     # -- programs ----------------------------------------------------------------------------------------------------
@@ -99,8 +103,9 @@ class Context:
     def _build_now(self, preset: str, timeout_s: float) -> Failure | None:
         log = f"build-{preset}"
         done = self.run(log, ["cmake", "--preset", preset], timeout_s)
+        self.configured += done.output if preset == self.preset else ""
         if done.status == 0:
-            done = self.run(log, ["cmake", "--build", "--preset", preset, "-j", self.jobs], timeout_s)
+            done = self.run(log, ["cmake", "--build", "--preset", preset, "-j", self.jobs, "--", "-k", "0"], timeout_s)
         return None if done.status == 0 else Failure(
             f"building preset {preset}", f"{interesting(done.output)}\nall of it: {LOGS.relative_to(ROOT) / log}.log")
 
@@ -134,13 +139,15 @@ class Context:
         report = LOGS / f"{stage}.xml"
         report.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"nodag-{stage}-") as scratch:
-            done = self.run(stage, [self.python(), "-m", "pytest", folder, "-ra", "--tb=short", "-p", "no:cacheprovider",
-                                    f"--basetemp={scratch}/t", f"--junitxml={report}"], timeout_s, env)
+            command = [self.python(), "-m", "pytest", folder, "-ra", "--tb=short", "-p", "no:cacheprovider",
+                       f"--basetemp={scratch}/t", f"--junitxml={report}"]
+            done = self.run(stage, command, timeout_s, env)
         return done, report
 
 
 def end_group(program: subprocess.Popen) -> None:
-    """Ends what is left of a program's process group: SIGTERM, and SIGKILL to what does not go."""
+    """Ends what is left of a program's process group: SIGTERM and time to drain, where the program itself still runs;
+    SIGKILL to what does not go, and to what a program left behind when it ended."""
     if not signal_group(program.pid, signal.SIGTERM):
         return
     try:
@@ -161,7 +168,18 @@ def signal_group(group: int, number: int) -> bool:
 
 
 def interesting(output: str) -> str:
-    """From a build's output the compiler's messages; all of it where there are none."""
-    lines = output.splitlines()
-    starts = [number for number, line in enumerate(lines) if "error" in line.lower()]
-    return "\n".join(lines[max(0, starts[0] - 2):]) if starts else output
+    """From a build's output what the compiler or CMake complained of, without ninja's progress and command lines; the
+    whole output where it has neither."""
+    kept, keeping, skip_next = [], False, False
+    for line in output.splitlines():
+        if skip_next:  # ninja repeats the command, a screen of flags
+            skip_next = False
+        elif line.startswith("FAILED: "):
+            keeping = skip_next = True
+        elif PROGRESS.match(line):
+            keeping = False
+        elif keeping or line.startswith("CMake Error"):
+            keeping = True
+            kept.append(line)
+    cut = [f"… and {len(kept) - COMPLAINT_LINES} more lines"] if len(kept) > COMPLAINT_LINES else []
+    return "\n".join(kept[:COMPLAINT_LINES] + cut) or output

@@ -14,6 +14,10 @@ from pathlib import Path
 
 OUTPUT_LINES = 60  # Of a failing test, at the end of the run; all of it is in the log.
 CMOCKA_LINE = re.compile(r"^\[(       OK|  FAILED |  SKIPPED) ?\] (\S+)\s*$", re.MULTILINE)
+CMOCKA_GOOD_NEWS = re.compile(r"^\[(?: RUN      |       OK )\].*\n", re.MULTILINE)
+SKIP_LINE = re.compile(r"^\s*(?:[\w./-]+: )?skip(?:ped)?:? +(\S.*)$", re.MULTILINE)
+UNITTEST_TOTAL = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
+UNITTEST_END = re.compile(r"^(?:OK|FAILED)(?: \((.*)\))?$", re.MULTILINE)
 TOTALS = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 
 
@@ -83,7 +87,7 @@ def read_case(case: xml.Element) -> Result:
         text = "\n".join(child.text or child.get("message") or "" for child in wrong)
         return read_cmocka(name, f"{output}\n{text}".strip(), True)
     if skipped is not None or case.get("status") in ("notrun", "disabled"):
-        reason = (skipped.get("message") if skipped is not None else None) or skip_line(output) or "not run"
+        reason = skip_line(output) or (skipped.get("message") if skipped is not None else None) or "not run"
         return Result(skipped=1, skips=[(name, reason)])
     return read_cmocka(name, output, False)
 
@@ -98,7 +102,7 @@ def read_cmocka(name: str, output: str, failed: bool) -> Result:
     if failed:
         result.failed = max(1, len(names["FAILED"]))
         listed = f" ({', '.join(sorted(names['FAILED']))})" if names["FAILED"] else ""
-        result.failures = [(name + listed, last_lines(output))]
+        result.failures = [(name + listed, last_lines(CMOCKA_GOOD_NEWS.sub("", output)))]
     elif result.passed + result.skipped == 0:
         result.passed = 1
     return result
@@ -106,19 +110,33 @@ def read_cmocka(name: str, output: str, failed: bool) -> Result:
 
 def skip_line(output: str) -> str:
     """The reason in a line `skipped: REASON` of a program's output, or nothing."""
-    found = re.search(r"^\s*skip(?:ped)?:? +(.+)$", output, re.MULTILINE)
+    found = SKIP_LINE.search(output)
     return found.group(1).strip() if found else ""
 
 
 def read_totals(name: str, output: str) -> Result:
-    """The last `N passed, N failed, N skipped` of one of our own programs, with its lines `skip…` as reasons."""
+    """The last `N passed, N failed, N skipped` of one of our own programs, or the end of a report of Python's unittest,
+    with the lines `skip…` as reasons."""
     found = TOTALS.findall(output)
-    if not found:
+    if found:
+        passed, failed, skipped = (int(count or 0) for count in found[-1])
+    elif UNITTEST_TOTAL.search(output):
+        passed, failed, skipped = read_unittest(output)
+    else:
         return Result()
-    passed, failed, skipped = (int(count or 0) for count in found[-1])
     result = Result(passed, failed, skipped)
     if failed:
         result.failures = [(name, last_lines(output))]
-    reasons = re.findall(r"^\s*skip(?:ped)?:? +(.+)$", output, re.MULTILINE)
-    result.skips = [("", reason.strip()) for reason in reasons[:skipped]]
+    result.skips = [("", reason.strip()) for reason in SKIP_LINE.findall(output)[:skipped]]
     return result
+
+
+def read_unittest(output: str) -> tuple[int, int, int]:
+    """Passed, failed and skipped by `Ran 8 tests in …` and `FAILED (failures=1, errors=2, skipped=1)`."""
+    ran = sum(int(count) for count in UNITTEST_TOTAL.findall(output))
+    counts: dict[str, int] = {}
+    for ending in UNITTEST_END.findall(output):
+        for word, count in re.findall(r"(\w+)=(\d+)", ending):
+            counts[word] = counts.get(word, 0) + int(count)
+    failed, skipped = counts.get("failures", 0) + counts.get("errors", 0), counts.get("skipped", 0)
+    return max(0, ran - failed - skipped), failed, skipped

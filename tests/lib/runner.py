@@ -2,8 +2,8 @@
 """Runs the stages and says how they ended. Called by tests/run, which has installed what is missing.
 
 Output: one line for each stage with its time; then the output of each failing test; then each skip with its reason; and
-as the very last line `N passed, N failed, N skipped`. Exit status 0 when tests ran and none failed, 1 when one failed or
-none ran, 2 for a wrong command line, 130 after Ctrl-C.
+as the very last line `N passed, N failed, N skipped`. Exit status 0 when tests ran and none failed, 1 when one failed
+or none ran, 2 for a wrong command line, 130 after Ctrl-C.
 """
 from __future__ import annotations
 

@@ -39,6 +39,8 @@ class Client:
         sent = {"User-Agent": "sandbox-test", **({"Authorization": f"Bearer {self.token}"} if self.token else {}),
                 **(headers or {})}
         raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        if raw is not None:
+            sent.setdefault("Content-Type", "application/json")
         try:
             self.connection.request(method, path, raw, {k: v for k, v in sent.items() if v is not None})
             answer = self.connection.getresponse()

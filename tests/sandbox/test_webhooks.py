@@ -104,6 +104,17 @@ class Webhooks(ForgeTest):
         self.assertEqual(issue["created_at"], "2020-01-02T03:04:05Z")
         self.assertEqual(self.taker.events(), [("ping", None)])
 
+    def test_a_hook_hears_what_it_asked_for_while_it_is_active(self):
+        hook = self.hook(repository="acme/rocket", events=["issue_comment"])
+        self.act("close", issue=1)
+        self.act("comment", issue=1, body="x")
+        self.settle()
+        self.assertEqual(self.taker.events(), [("ping", None), ("issue_comment", "created")])
+        self.admin("PATCH", f"hooks/{hook}", {"active": False})
+        self.act("comment", issue=1, body="y")
+        self.settle()
+        self.assertEqual(len(self.taker.arrived), 2)
+
     def test_form_encoding(self):
         hook = self.hook()
         self.admin("PATCH", f"hooks/{hook}", {"content_type": "form"})

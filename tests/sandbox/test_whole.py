@@ -30,7 +30,8 @@ class Git(ForgeTest):
 
     def test_clone_push_and_what_is_told(self):
         taker = self.receiver()
-        self.admin("POST", "hooks", {"repository": "acme/rocket", "url": taker.url, "events": ["push"], "ping": False})
+        self.admin("POST", "hooks", {"repository": "acme/rocket", "url": taker.url, "events": ["push"],
+                                     "ping": False})
         self.git("clone", "-q", f"{self.base}/acme/rocket", ".")
         old = self.git("rev-parse", "HEAD").stdout.strip()
         with open(os.path.join(self.folder, "big.bin"), "wb") as file:
@@ -60,6 +61,13 @@ class Git(ForgeTest):
         self.git("push", "-q", "--force", self.remote, "HEAD~1:main")
         self.settle()
         self.assertTrue(json.loads(taker.arrived[0][1])["forced"])
+
+    def test_git_misbehaves_and_is_logged_too(self):
+        self.admin("POST", "faults", {"kind": "status", "status": 503, "path": "*/info/refs", "count": 1})
+        self.assertNotEqual(self.git("ls-remote", self.remote, check=False).returncode, 0)
+        self.assertIn("refs/heads/main", self.git("ls-remote", self.remote).stdout)
+        found = self.admin("GET", "requests?path=*/info/refs")["requests"]
+        self.assertEqual([(e["route"], e["status"]) for e in found][0], ("git", 503))
 
     def test_who_may_not(self):
         self.git("init", "-q", ".")
@@ -110,6 +118,8 @@ class Looking(ForgeTest):
         self.assertNotIn("<script>", page)
         self.assertNotIn("marker", page)
         self.assertIn("<td>&lt;i&gt;</td>", page)
+        foreign = self.anyone.ask("POST", "/_sandbox/reset", {}, {"Origin": "http://elsewhere.example"})
+        self.expect(403, foreign)
         for path in ("/acme/rocket/issues", "/acme/rocket/issues?state=all", "/acme"):
             self.expect(200, self.anyone.get(path))
         self.assertIn("acme/rocket", self.anyone.get("/", Accept="text/html").raw.decode())
@@ -125,7 +135,8 @@ class Looking(ForgeTest):
         for method, path, body, status, words in (
                 ("POST", "act", {"do": "dance", "repository": "acme/rocket"}, 422, "do must be one of"),
                 ("POST", "act", {"do": "open", "repository": "acme/none", "title": "x"}, 404, "no repository"),
-                ("POST", "act", {"do": "label", "repository": "acme/rocket", "issue": 9, "label": "x"}, 404, "no issue"),
+                ("POST", "act", {"do": "label", "repository": "acme/rocket", "issue": 9, "label": "x"}, 404,
+                 "no issue"),
                 ("POST", "repos", {"full_name": "acme"}, 422, "owner/name"), ("GET", "nothing", None, 404, "README"),
                 ("POST", "hooks", {"url": "http://127.0.0.1:1/"}, 422, "whose hook"),
                 ("DELETE", "act", None, 405, "POST")):

@@ -1,14 +1,19 @@
 /*
- * GitHub in memory, for the simulation: one repository, its issues, and the REST calls that the labeler makes.
+ * GitHub in memory, for the simulation: one repository, its issues, and the REST calls that the
+ * labeler makes.
  *
- * Design: the world outlives the simulated processes. Each process opens a `struct http_client` on it; a request takes effect at some
- * time after it was sent and is answered at some later time, both drawn from the loop's seed. Faults: an answer is lost before or after the
- * effect, 502, a secondary rate limit. People act through world_…() calls, each of which gives the webhook that GitHub would send.
+ * Design: the world outlives the simulated processes. Each process opens a `struct http_client` on
+ * it; a request takes effect at some time after it was sent and is answered at some later time,
+ * both drawn from the loop's seed. Faults: an answer is lost before or after the effect, 502, a
+ * secondary rate limit. People act through world_…() calls, each of which gives the webhook that
+ * GitHub would send.
  *
- * What the world watches while nodag writes (a broken rule is remembered with its history, not asserted, so that the seed can be printed):
+ * What the world watches while nodag writes (a broken rule is remembered with its history, not
+ * asserted, so that the seed can be printed):
  *   - a label that somebody else removed, before nodag looked, is not added again;
  *   - a label that nodag did not put there is not removed; no label is created in the repository;
- *   - nothing is written outside of the included labels; an issue never has two comments with the marker.
+ *   - nothing is written outside of the included labels; an issue never has two comments with the
+ * marker.
  *
  * Invariant: a function of the seed and the calls.
  */
@@ -46,23 +51,28 @@ struct world_faults {
 
 /* One entry of a timeline. */
 struct world_entry {
-    enum { WORLD_LABELED, WORLD_UNLABELED, WORLD_COMMENTED, WORLD_GONE } kind; /* GONE: a deleted comment */
-    char actor[WORLD_NAME_BYTES];  /* login */
-    char label[WORLD_NAME_BYTES];  /* for labels */
-    char body[4096];               /* for comments */
-    int64_t comment_id;            /* for comments */
-    int64_t sequence;              /* order of everything that happened in the world */
+    enum {
+        WORLD_LABELED,
+        WORLD_UNLABELED,
+        WORLD_COMMENTED,
+        WORLD_GONE
+    } kind;                       /* GONE: a deleted comment */
+    char actor[WORLD_NAME_BYTES]; /* login */
+    char label[WORLD_NAME_BYTES]; /* for labels */
+    char body[4096];              /* for comments */
+    int64_t comment_id;           /* for comments */
+    int64_t sequence;             /* order of everything that happened in the world */
 };
 
 /* One issue. */
 struct world_issue {
-    int64_t number;                              /* from 1 */
-    bool is_open;                                /* state */
-    char title[WORLD_TEXT_BYTES];                /* text */
-    char body[WORLD_TEXT_BYTES];                 /* text */
+    int64_t number;                                /* from 1 */
+    bool is_open;                                  /* state */
+    char title[WORLD_TEXT_BYTES];                  /* text */
+    char body[WORLD_TEXT_BYTES];                   /* text */
     struct world_entry entries[WORLD_ENTRIES_MAX]; /* timeline */
-    size_t entry_count;                          /* of them */
-    int64_t updated_ms;                          /* wall clock of the last change */
+    size_t entry_count;                            /* of them */
+    int64_t updated_ms;                            /* wall clock of the last change */
 };
 
 /* The world. */
@@ -91,7 +101,8 @@ struct world_issue *world_edit_issue(struct world *world, int64_t number, const 
 /* A person closes or opens again. */
 struct world_issue *world_set_open(struct world *world, int64_t number, bool open);
 /* A person adds or removes a label. */
-struct world_issue *world_set_label(struct world *world, int64_t number, const char *label, bool add);
+struct world_issue *world_set_label(struct world *world, int64_t number, const char *label,
+                                    bool add);
 /* A person deletes nodag's comment. */
 struct world_issue *world_delete_comment(struct world *world, int64_t number);
 

@@ -45,7 +45,8 @@ static void test_sha256_vectors(void **state)
             CLEANUP(digest_free) struct digest *running = digest_new();
             for (size_t at = 0; at < input_bytes; at += piece_bytes) {
                 size_t left = input_bytes - at;
-                digest_update(running, cases[i].input + at, left < piece_bytes ? left : piece_bytes);
+                digest_update(running, cases[i].input + at,
+                              left < piece_bytes ? left : piece_bytes);
             }
             digest_finish(running, digest);
             assert_digest_is(digest, cases[i].digest);
@@ -125,8 +126,8 @@ static void test_texts(void **state)
         char character;
         size_t text_bytes;
     } bad[] = {
-        {0, 'g', 64}, {63, ' ', 64}, {32, '\0', 64}, {10, '/', 64}, {10, ':', 64}, {10, '@', 64},
-        {10, '`', 64}, {0, 'e', 63}, {0, 'e', 65}, {0, 'e', 0}, {5, '\xc3', 64},
+        {0, 'g', 64},  {63, ' ', 64}, {32, '\0', 64}, {10, '/', 64}, {10, ':', 64},   {10, '@', 64},
+        {10, '`', 64}, {0, 'e', 63},  {0, 'e', 65},   {0, 'e', 0},   {5, '\xc3', 64},
     };
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         char text[DIGEST_TEXT_BYTES] = EMPTY_SHA256;

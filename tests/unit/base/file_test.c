@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,6 +24,9 @@
 /* Limit of the buffers below: small, so that its edge is near, but more than one read() of file.c would bring. */
 #define TEST_LIMIT_BYTES 40000
 
+/* A user who owns nothing: "nobody" on Debian. */
+#define TEST_NOBODY 65534
+
 /* The folder of the present test. */
 static char folder[64];
 
@@ -33,13 +37,19 @@ static int make_folder(void **state)
     return mkdtemp(folder) == NULL ? -1 : 0;
 }
 
+static int remove_entry(const char *path, const struct stat *found, int what, struct FTW *place)
+{
+    (void)found;
+    (void)what;
+    (void)place;
+    return remove(path);
+}
+
 static int remove_folder(void **state)
 {
     (void)state;
-    char command[128];
     (void)chmod(folder, 0700);
-    (void)snprintf(command, sizeof(command), "rm -rf -- %s", folder);
-    return system(command);
+    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* The path of `name` in the folder; static, one for each of the last four calls. */
@@ -80,8 +90,14 @@ static void test_read(void **state)
         size_t file_bytes;
         int code;
     } cases[] = {
-        {0, 0}, {1, 0}, {16383, 0}, {16384, 0}, {16385, 0}, {TEST_LIMIT_BYTES, 0},
-        {TEST_LIMIT_BYTES + 1, ERR_TOO_LARGE}, {10 * TEST_LIMIT_BYTES, ERR_TOO_LARGE},
+        {0, 0},
+        {1, 0},
+        {16383, 0},
+        {16384, 0},
+        {16385, 0},
+        {TEST_LIMIT_BYTES, 0},
+        {TEST_LIMIT_BYTES + 1, ERR_TOO_LARGE},
+        {10 * TEST_LIMIT_BYTES, ERR_TOO_LARGE},
     };
     const char *path = in_folder("data");
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -97,8 +113,8 @@ static void test_read(void **state)
         if (cases[i].code == 0 && cases[i].file_bytes > 0)
             assert_memory_equal(buffer.data, content, cases[i].file_bytes);
         if (cases[i].code != 0) {
-            CLEANUP(mem_free) char *expected =
-                mem_format("%s is larger than the 40000 bytes that are read", path);
+            CLEANUP(mem_free)
+            char *expected = mem_format("%s is larger than the 40000 bytes that are read", path);
             assert_string_equal(error.text, expected);
         }
     }
@@ -137,9 +153,9 @@ static void test_secrets(void **state)
         const char *content;
         const char *secret; /* NULL: refused */
     } cases[] = {
-        {"abc", "abc"},   {"abc\n", "abc"},   {"abc\r\n", "abc"}, {"abc\n\n", "abc\n"},
+        {"abc", "abc"},     {"abc\n", "abc"},   {"abc\r\n", "abc"}, {"abc\n\n", "abc\n"},
         {" abc ", " abc "}, {"abc\r", "abc\r"}, {"\r\n\n", "\r\n"}, {"a\n", "a"},
-        {"", NULL},       {"\n", NULL},       {"\r\n", NULL},
+        {"", NULL},         {"\n", NULL},       {"\r\n", NULL},
     };
     const char *path = in_folder("secret");
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -148,8 +164,8 @@ static void test_secrets(void **state)
         put(path, cases[i].content, strlen(cases[i].content));
         int code = file_read_secret(path, &buffer, &error);
         if (cases[i].secret == NULL) {
-            CLEANUP(mem_free) char *expected =
-                mem_format("%s is empty; put the secret into it", path);
+            CLEANUP(mem_free)
+            char *expected = mem_format("%s is empty; put the secret into it", path);
             assert_int_equal(code, ERR_INPUT);
             assert_string_equal(error.text, expected);
             continue;
@@ -202,8 +218,8 @@ static void test_write_failures(void **state)
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         const char *path = in_folder(cases[i].name);
-        CLEANUP(mem_free) char *expected =
-            mem_format("cannot %s %s: %s", cases[i].doing, path, cases[i].error);
+        CLEANUP(mem_free)
+        char *expected = mem_format("cannot %s %s: %s", cases[i].doing, path, cases[i].error);
         assert_int_equal(file_write_atomically(path, "y", 1, &error), cases[i].code);
         assert_string_equal(error.text, expected);
         assert_int_equal(count_entries(), 1);
@@ -213,15 +229,24 @@ static void test_write_failures(void **state)
 static void test_denied(void **state)
 {
     (void)state;
-    if (geteuid() == 0)
-        skip(); /* root may read and write everything */
+    const uid_t own = geteuid();
     struct error error = {0};
     CLEANUP(buffer_release) struct buffer buffer = BUFFER_INIT(TEST_LIMIT_BYTES);
     put(in_folder("data"), "x", 1);
     assert_int_equal(chmod(in_folder("data"), 0), 0);
-    assert_int_equal(file_read(in_folder("data"), &buffer, &error), ERR_DENIED);
-    assert_int_equal(chmod(folder, 0500), 0);
-    assert_int_equal(file_write_atomically(in_folder("new"), "x", 1, &error), ERR_DENIED);
+    assert_int_equal(chmod(folder, 0555), 0);
+    /* Root may read and write everything, so that it becomes somebody else for a moment. */
+    if (own == 0)
+        assert_int_equal(seteuid(TEST_NOBODY), 0);
+    int read_code = file_read(in_folder("data"), &buffer, &error);
+    int write_code = file_write_atomically(in_folder("new"), "x", 1, &error);
+    if (own == 0)
+        assert_int_equal(seteuid(own), 0);
+    assert_int_equal(read_code, ERR_DENIED);
+    assert_int_equal(write_code, ERR_DENIED);
+    CLEANUP(mem_free)
+    char *expected = mem_format("cannot write %s: Permission denied", in_folder("new"));
+    assert_string_equal(error.text, expected);
 }
 
 /* What the watch's callback did. */
@@ -270,6 +295,9 @@ static void test_watch(void **state)
     const struct timespec times[2] = {{.tv_sec = 5}, {.tv_sec = 5, .tv_nsec = 7}};
     assert_int_equal(utimensat(AT_FDCWD, in_folder("a"), times, 0), 0);
     assert_int_equal(calls_in_one_look(loop, &watching), 1); /* the time alone */
+    const struct timespec later[2] = {{.tv_sec = 5}, {.tv_sec = 5, .tv_nsec = 8}};
+    assert_int_equal(utimensat(AT_FDCWD, in_folder("a"), later, 0), 0);
+    assert_int_equal(calls_in_one_look(loop, &watching), 1); /* by a nanosecond */
     file_watch_clear(watching.watch);
     put(in_folder("a"), "12345", 5);
     assert_int_equal(calls_in_one_look(loop, &watching), 0);

@@ -46,12 +46,12 @@ struct peer {
     int fd;
     struct loop_fd *readable;
     struct loop_fd *writable;
-    char *unsent;        /* owned */
+    char *unsent; /* owned */
     size_t unsent_bytes;
     size_t sent_bytes;
     struct buffer got;
-    bool closed;         /* the server closed, or the connection failed */
-    int failure;         /* errno of a failure, 0 for an orderly end */
+    bool closed; /* the server closed, or the connection failed */
+    int failure; /* errno of a failure, 0 for an orderly end */
 };
 
 static inline void bench_check(struct bench *bench)
@@ -208,7 +208,7 @@ static inline int peer_status(const struct peer *peer)
 {
     int status = 0;
     for (const char *line = peer_text(peer); (line = strstr(line, "HTTP/1.1 ")) != NULL; line++)
-        status = line[9] != '1' ? atoi(line + 9) : status;
+        status = line[9] != '1' ? (int)strtol(line + 9, NULL, 10) : status;
     return status;
 }
 

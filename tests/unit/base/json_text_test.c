@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -140,23 +141,27 @@ static void test_escape_replaces_what_is_no_utf8(void **state)
         const char *text;
         const char *escaped; /* of the whole text */
     } cases[] = {
-        {"a\xff" "b", "a\xef\xbf\xbd" "b"},
+        {"a\xff"
+         "b",
+         "a\xef\xbf\xbd"
+         "b"},
         {"\xc3", "\xef\xbf\xbd"},
-        {"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},                         /* overlong NUL */
-        {"\xe0\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},         /* overlong */
-        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},         /* surrogate */
+        {"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},                                 /* overlong NUL */
+        {"\xe0\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                 /* overlong */
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                 /* surrogate */
         {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* too large */
-        {"\xf0\x9f\x98", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},         /* cut */
+        {"\xf0\x9f\x98", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                 /* cut */
+        {"\xe0\x9f\xbf", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                 /* overlong */
         {"\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf"},
         {"\xc2\x80\xe0\xa0\x80\xed\x9f\xbf", "\xc2\x80\xe0\xa0\x80\xed\x9f\xbf"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         char all[64] = "";
         size_t text_bytes = strlen(cases[i].text);
-        for (size_t used = 0; used < text_bytes;) {
+        for (size_t used = 0, all_bytes = 0; used < text_bytes; all_bytes = strlen(all)) {
             char escaped[JSON_ESCAPE_BYTES];
             used += json_escape(cases[i].text + used, text_bytes - used, escaped);
-            strncat(all, escaped, sizeof(all) - strlen(all) - 1);
+            (void)snprintf(all + all_bytes, sizeof(all) - all_bytes, "%s", escaped);
         }
         assert_string_equal(all, cases[i].escaped);
     }
@@ -165,7 +170,8 @@ static void test_escape_replaces_what_is_no_utf8(void **state)
 static void test_members(void **state)
 {
     (void)state;
-    CLEANUP(json_release) json_t *object = read_or_fail(
+    CLEANUP(json_release)
+    json_t *object = read_or_fail(
         "{\"text\": \"abc\", \"nul\": \"a\\u0000b\", \"int\": 12, \"real\": 1.5, \"yes\": true,"
         " \"none\": null, \"list\": [], \"map\": {}}");
     CLEANUP(json_release) json_t *array = json_array();
@@ -205,13 +211,12 @@ static void test_members(void **state)
         double number = 0;
         bool truth = false;
         struct error error = {0};
-        int code = cases[i].type == TEXT
-                       ? json_get_text(cases[i].object, cases[i].name, &text, &error)
-                   : cases[i].type == INT
-                       ? json_get_int(cases[i].object, cases[i].name, &integer, &error)
-                   : cases[i].type == NUMBER
-                       ? json_get_number(cases[i].object, cases[i].name, &number, &error)
-                       : json_get_bool(cases[i].object, cases[i].name, &truth, &error);
+        int code =
+            cases[i].type == TEXT  ? json_get_text(cases[i].object, cases[i].name, &text, &error)
+            : cases[i].type == INT ? json_get_int(cases[i].object, cases[i].name, &integer, &error)
+            : cases[i].type == NUMBER
+                ? json_get_number(cases[i].object, cases[i].name, &number, &error)
+                : json_get_bool(cases[i].object, cases[i].name, &truth, &error);
         assert_int_equal(code, cases[i].code);
         assert_string_equal(error.text, cases[i].error);
         /* Outputs are set exactly on success. */
@@ -222,7 +227,8 @@ static void test_members(void **state)
 static void test_defaults_and_walk(void **state)
 {
     (void)state;
-    CLEANUP(json_release) json_t *object = read_or_fail(
+    CLEANUP(json_release)
+    json_t *object = read_or_fail(
         "{\"user\": {\"login\": \"ada\", \"id\": 5, \"plan\": {\"name\": \"pro\"}}, \"x\": 1}");
     const json_t *user = json_walk(object, "user");
     assert_string_equal(json_text_or(user, "login", "?"), "ada");

@@ -23,7 +23,8 @@
 #define TEST_WALL_MS INT64_C(1793536496789)
 
 /* Start of every line at that time, up to the level. */
-#define TEST_HEAD(level) "{\"time\":\"2026-11-01T12:34:56.789Z\",\"level\":\"" level "\",\"daemon\":\"test\","
+#define TEST_HEAD(level)                                                                           \
+    "{\"time\":\"2026-11-01T12:34:56.789Z\",\"level\":\"" level "\",\"daemon\":\"test\","
 
 /* Room for everything that one test logs: as much as a pipe holds. */
 #define TEST_OUTPUT_BYTES 65536
@@ -125,9 +126,12 @@ static void test_levels(void **state)
         int code;
         enum log_level level;
     } names[] = {
-        {"debug", 0, LOG_LEVEL_DEBUG},     {"info", 0, LOG_LEVEL_INFO},
-        {"warning", 0, LOG_LEVEL_WARNING}, {"error", 0, LOG_LEVEL_ERROR},
-        {"WARNING", ERR_INPUT, 0},         {"warn", ERR_INPUT, 0},
+        {"debug", 0, LOG_LEVEL_DEBUG},
+        {"info", 0, LOG_LEVEL_INFO},
+        {"warning", 0, LOG_LEVEL_WARNING},
+        {"error", 0, LOG_LEVEL_ERROR},
+        {"WARNING", ERR_INPUT, 0},
+        {"warn", ERR_INPUT, 0},
         {"", ERR_INPUT, 0},
     };
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
@@ -164,11 +168,10 @@ static void test_a_site_is_silenced_and_says_so(void **state)
     assert_int_equal(count_lines(logged()), 1);
     test_now_ms = LOG_SITE_WINDOW_MS;
     log_from_one_site(101);
-    assert_string_equal(logged(), TEST_HEAD("warning")
-                        "\"message\":\"again\",\"suppressed\":31,\"number\":101}\n");
+    assert_string_equal(
+        logged(), TEST_HEAD("warning") "\"message\":\"again\",\"suppressed\":31,\"number\":101}\n");
     log_from_one_site(102);
-    assert_string_equal(logged(),
-                        TEST_HEAD("warning") "\"message\":\"again\",\"number\":102}\n");
+    assert_string_equal(logged(), TEST_HEAD("warning") "\"message\":\"again\",\"number\":102}\n");
 }
 
 static void test_a_window_begins_with_its_first_line(void **state)
@@ -237,9 +240,9 @@ static void test_long_daemon_names_are_cut(void **state)
     log_configure("0123456789012345678901234567890123456789012345678901234567890123456789",
                   LOG_LEVEL_INFO);
     LOG_INFO("m", LOG_INT("i", 1));
-    assert_non_null(strstr(
-        logged(),
-        "\"daemon\":\"012345678901234567890123456789012345678901234567890123456789012\","));
+    assert_non_null(
+        strstr(logged(),
+               "\"daemon\":\"012345678901234567890123456789012345678901234567890123456789012\","));
 }
 
 int main(void)

@@ -29,12 +29,12 @@ static void test_exposition(void **state)
     static const double bounds[] = {0.005, 1, 2.5};
     CLEANUP(metrics_free) struct metrics *metrics = metrics_new();
     CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(METRICS_TEXT_MAX_BYTES);
-    struct metrics_family *answers = metrics_declare(
-        metrics, METRICS_COUNTER, "answers_total", "Answers.\nBy code \\ reason.", labels);
+    struct metrics_family *answers = metrics_declare(metrics, METRICS_COUNTER, "answers_total",
+                                                     "Answers.\nBy code \\ reason.", labels);
     struct metrics_family *queue =
         metrics_declare(metrics, METRICS_GAUGE, "queue_bytes", "Queue.", NULL);
-    struct metrics_family *seconds = metrics_declare_histogram(
-        metrics, "answer_seconds", "Time.", NULL, bounds, ARRAY_COUNT(bounds));
+    struct metrics_family *seconds = metrics_declare_histogram(metrics, "answer_seconds", "Time.",
+                                                               NULL, bounds, ARRAY_COUNT(bounds));
     (void)metrics_declare(metrics, METRICS_GAUGE, "empty", "No series yet.", NULL);
 
     metric_add(metrics_series(answers, (const char *const[]){"202", ""}), 1);
@@ -91,17 +91,21 @@ static void test_numbers(void **state)
         double value;
         const char *text;
     } cases[] = {
-        {0, "g 0\n"},          {-0.1, "g -0.1\n"},      {1793536496, "g 1793536496\n"},
-        {1e15, "g 1e+15\n"},   {INFINITY, "g +Inf\n"},  {-INFINITY, "g -Inf\n"},
-        {(double)NAN, "g NaN\n"}, {0.1 + 0.2, "g 0.30000000000000004\n"},
+        {0, "g 0\n"},
+        {-0.1, "g -0.1\n"},
+        {1793536496, "g 1793536496\n"},
+        {1e15, "g 1e+15\n"},
+        {INFINITY, "g +Inf\n"},
+        {-INFINITY, "g -Inf\n"},
+        {(double)NAN, "g NaN\n"},
+        {0.1 + 0.2, "g 0.30000000000000004\n"},
     };
     CLEANUP(metrics_free) struct metrics *metrics = metrics_new();
     CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(METRICS_TEXT_MAX_BYTES);
-    struct metric *gauge =
-        metrics_single(metrics_declare(metrics, METRICS_GAUGE, "g", "G.", NULL));
+    struct metric *gauge = metrics_single(metrics_declare(metrics, METRICS_GAUGE, "g", "G.", NULL));
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         metric_set(gauge, cases[i].value);
-        assert_string_equal(strrchr(printed(metrics, &text), 'G') + 2 + strlen("# TYPE g gauge\n"),
+        assert_string_equal(strstr(printed(metrics, &text), "gauge\n") + strlen("gauge\n"),
                             cases[i].text);
     }
 }
@@ -173,8 +177,7 @@ static void test_collectors_run_before_each_exposition(void **state)
     (void)state;
     CLEANUP(metrics_free) struct metrics *metrics = metrics_new();
     CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(METRICS_TEXT_MAX_BYTES);
-    struct metric *gauge =
-        metrics_single(metrics_declare(metrics, METRICS_GAUGE, "g", "G.", NULL));
+    struct metric *gauge = metrics_single(metrics_declare(metrics, METRICS_GAUGE, "g", "G.", NULL));
     metrics_on_collect(metrics, add_one, gauge);
     metrics_on_collect(metrics, add_one, gauge);
     (void)printed(metrics, &text);

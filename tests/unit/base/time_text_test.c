@@ -1,6 +1,6 @@
 /*
  * Tests of base/time_text.c: tables of texts with the milliseconds that they are, texts that are no times, and a
- * comparison with the C library's calendar over every day of the range.
+ * comparison with the C library's calendar over the range.
  */
 #include "base/time_text.h"
 
@@ -17,6 +17,9 @@
 
 /* 9999-12-31T23:59:59.999Z, the last time there is. */
 #define LAST_MS INT64_C(253402300799999)
+
+/* So many days from 1970 are all looked at (a whole cycle of 400 years, and more); after that every 97th. */
+#define EVERY_DAY 200000
 
 /* Milliseconds of a day. */
 #define DAY_MS INT64_C(86400000)
@@ -95,16 +98,49 @@ static void test_refuses_what_is_no_time(void **state)
 {
     (void)state;
     static const char *const cases[] = {
-        "", "2", "2026", "2026-11", "2026-11-", "2026-1-01", "2026-11-1", "26-11-01",
-        "2026-00-01", "2026-13-01", "2026-11-00", "2026-11-31", "2026-02-29", "2100-02-29",
-        "2026-11-01T", "2026-11-01T12:34", "2026-11-01T12:34:56", "2026-11-01T12:34Z",
-        "2026-11-01T24:00:00Z", "2026-11-01T12:60:00Z", "2026-11-01T12:34:61Z",
-        "2026-11-01T12:34:60Z", "2026-12-31T23:59:60+01:00", "2026-11-01T12:34:56.Z",
-        "2026-11-01T12:34:56,5Z", "2026-11-01T12:34:56+24:00", "2026-11-01T12:34:56+00:60",
-        "2026-11-01T12:34:56+0000", "2026-11-01T12:34:56+00", "2026-11-01T12:34:56ZZ",
-        "2026-11-01T12:34:56Z ", " 2026-11-01", "2026/11/01", "2026-11-01_12:34:56Z",
-        "1969-12-31", "1969-12-31T23:59:59Z", "1970-01-01T00:00:00+00:01", "0000-01-01",
-        "9999-12-31T23:59:59-00:01", "+2026-11-01", "-2026-11-01", "yesterday",
+        "",
+        "2",
+        "2026",
+        "2026-11",
+        "2026-11-",
+        "2026-1-01",
+        "2026-11-1",
+        "26-11-01",
+        "2026-00-01",
+        "2026-13-01",
+        "2026-11-00",
+        "2026-11-31",
+        "2026-02-29",
+        "2100-02-29",
+        "2200-02-29",
+        "2026-11-01T",
+        "2026-11-01T12:34",
+        "2026-11-01T12:34:56",
+        "2026-11-01T12:34Z",
+        "2026-11-01T24:00:00Z",
+        "2026-11-01T12:60:00Z",
+        "2026-11-01T12:34:61Z",
+        "2026-11-01T12:34:60Z",
+        "2026-12-31T23:59:60+01:00",
+        "2026-11-01T12:34:56.Z",
+        "2026-11-01T12:34:56,5Z",
+        "2026-11-01T12:34:56+24:00",
+        "2026-11-01T12:34:56+00:60",
+        "2026-11-01T12:34:56+0000",
+        "2026-11-01T12:34:56+00",
+        "2026-11-01T12:34:56ZZ",
+        "2026-11-01T12:34:56Z ",
+        " 2026-11-01",
+        "2026/11/01",
+        "2026-11-01_12:34:56Z",
+        "1969-12-31",
+        "1969-12-31T23:59:59Z",
+        "1970-01-01T00:00:00+00:01",
+        "0000-01-01",
+        "9999-12-31T23:59:59-00:01",
+        "+2026-11-01",
+        "-2026-11-01",
+        "yesterday",
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         int64_t wall_ms = -7;
@@ -119,7 +155,7 @@ static void test_refuses_what_is_no_time(void **state)
 static void test_agrees_with_the_calendar_of_the_c_library(void **state)
 {
     (void)state;
-    for (int64_t day = 0; day * DAY_MS <= LAST_MS; day++) {
+    for (int64_t day = 0; day * DAY_MS <= LAST_MS; day += day < EVERY_DAY ? 1 : 97) {
         char expected[TIME_TEXT_BYTES];
         char text[TIME_TEXT_BYTES];
         struct tm date;

@@ -1,17 +1,20 @@
 /*
- * A test double of the HTTP client: `struct http_client` played by a function, on the simulated loop.
+ * A test double of the HTTP client: `struct http_client` played by a function, on the simulated
+ * loop.
  *
- * Design: each request is handed to the world's function when it is sent, which is when its effect happens; the answer comes after
- * the delay that the function names. So "the effect happened, the answer was lost" is an answer with a code, and a
- * request that is cancelled has had its effect. As the real client does, the double keeps the request's time limit and
- * the answer's size limit, and follows redirects of GET within the same origin.
- * Headers of an answer are one text, "Name: value" a line.
+ * Design: each request is handed to the world's function when it is sent, which is when its effect
+ * happens; the answer comes after the delay that the function names. So "the effect happened, the
+ * answer was lost" is an answer with a code, and a request that is cancelled has had its effect.
+ * As the real client does, the double keeps the request's time limit and the answer's size limit,
+ * and follows redirects of GET within the same origin. Headers of an answer are one text, "Name:
+ * value" a line.
  *
- *      forge ── http_send ──▶ fake ── answer(world, request) ──▶ the test's table, or a simulated GitHub
+ *      forge ── http_send ──▶ fake ── answer(world, request) ──▶ a table, or a simulated GitHub
  *        ▲                      │
  *        └── done(…) ◀── loop_timer after delay_ms
  *
- * Invariants: as http_client.h says: the callback runs once, never from within http_send, never after cancel.
+ * Invariants: as http_client.h says: the callback runs once, never from within http_send, never
+ * after cancel.
  */
 #ifndef NODAG_TESTS_UNIT_REACTORS_CLIENTS_HTTP_FAKE_H
 #define NODAG_TESTS_UNIT_REACTORS_CLIENTS_HTTP_FAKE_H
@@ -41,7 +44,10 @@ struct http_fake_answer {
     int64_t delay_ms;    /* until the answer comes */
 };
 
-/* Plays the world: looks at a request (borrowed) and fills in the answer (all zero before). Loop thread. */
+/*
+ * Plays the world: looks at a request (borrowed) and fills in the answer (all zero before). Loop
+ * thread.
+ */
 typedef void (*http_fake_fn)(void *world, const struct http_request *request,
                              struct http_fake_answer *answer);
 
@@ -57,18 +63,18 @@ struct http_fake {
 
 /* A request under way, with its answer. */
 struct http_call {
-    struct http_fake *fake;    /* borrowed */
-    struct loop_timer *timer;  /* owned */
-    http_done_fn done;         /* whom to tell */
-    void *argument;            /* theirs */
-    int code;                  /* of the answer */
-    int status;                /* of the answer */
-    char *url;                 /* owned; after redirects */
-    char *body;                /* owned */
-    size_t body_bytes;         /* length */
-    char *headers;             /* owned, lines */
+    struct http_fake *fake;                               /* borrowed */
+    struct loop_timer *timer;                             /* owned */
+    http_done_fn done;                                    /* whom to tell */
+    void *argument;                                       /* theirs */
+    int code;                                             /* of the answer */
+    int status;                                           /* of the answer */
+    char *url;                                            /* owned; after redirects */
+    char *body;                                           /* owned */
+    size_t body_bytes;                                    /* length */
+    char *headers;                                        /* owned, lines */
     char values[HTTP_FAKE_VALUES][HTTP_FAKE_VALUE_BYTES]; /* what get_header returned */
-    size_t value_next;         /* running number of the next of them */
+    size_t value_next;                                    /* running number of the next of them */
 };
 
 /* Frees a call and takes it out of the count. */
@@ -127,14 +133,13 @@ static inline void http_fake_deliver(void *argument)
 }
 
 /* Asks the world, following redirects of a GET. */
-static inline struct http_fake_answer http_fake_ask(struct http_fake *fake,
-                                                    const struct http_request *request,
-                                                    struct http_call *call)
+static inline struct http_fake_answer
+http_fake_ask(struct http_fake *fake, const struct http_request *request, struct http_call *call)
 {
     struct http_request now = *request;
     struct http_fake_answer answer = {0};
-    int redirects_max = request->redirects_max == 0 ? HTTP_CLIENT_REDIRECTS_MAX
-                                                    : request->redirects_max;
+    int redirects_max =
+        request->redirects_max == 0 ? HTTP_CLIENT_REDIRECTS_MAX : request->redirects_max;
     call->url = mem_copy_text(request->url);
     for (int hop = 0;; hop++) {
         answer = (struct http_fake_answer){0};

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""The local stack: Kafka, the sandbox forge, nodag's daemons, and the main job shown as it happens. `up` builds and calls it.
+
+Order: broker → topics → forge → door → history flows in → model → labeler → people open issues → labels and comments appear.
+services.py starts and stops the programs, scenario.py is the main job; here are the options, the order, and the end.
+
+Invariants: everything that was started is stopped, also after Ctrl-C and after a failure; a second run finds the data of the first
+(`--fresh` starts over); the exit status says whether the main job worked.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(HERE), str(HERE / "lib"), str(HERE / "kafka")]
+import scenario  # noqa: E402
+import screen  # noqa: E402
+from proc import Failed  # noqa: E402
+from services import Services  # noqa: E402
+
+ISSUES_MAX = 5000  # history issues that the sandbox is asked to take
+NEW_MAX = 100
+
+DESCRIPTION = """\
+Runs nodag on this machine and shows its main job: labelled history flows through Kafka, a model is trained on it, people open new
+issues on a sandbox GitHub, its signed webhooks arrive, and labels and comments appear on the issues."""
+
+EXAMPLES = """\
+examples:
+  deploy/local/up                          run until Ctrl-C; a second run keeps the data
+  deploy/local/up --fresh --once           start over, show the main job, stop; the exit status says whether it worked
+  deploy/local/up --issues issues.csv      real issues as history (repo,created_at,label,title,body) instead of generated ones
+  deploy/local/up --brokers kafka:9092     use a Kafka that runs already
+  deploy/local/up --embedded               no Java: an in-memory broker for a first look; nothing survives a stop
+  deploy/local/up --github --document labeler.yaml --forge-app-id 1234 --forge-app-key-file key.pem --webhook-secret-file secret
+
+exit status: 0 it worked · 1 it did not; the text says what and where to look · 2 the command line is not valid, or packages are missing
+"""
+
+
+def parse_options(arguments):
+    parser = argparse.ArgumentParser(prog="up", description=DESCRIPTION, epilog=EXAMPLES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--once", action="store_true", help="stop after the main job was shown")
+    parser.add_argument("--fresh", action="store_true", help="remove the data of earlier runs first")
+    parser.add_argument("--summary", metavar="FILE", type=Path, help="write what happened as JSON")
+    parser.add_argument("--dir", metavar="DIR", type=Path, default=ROOT / ".local",
+                        help="where the data is kept (default: .local in the checkout)")
+    history = parser.add_argument_group("history")
+    history.add_argument("--issues", metavar="FILE", type=Path, help="CSV with real issues as history (default: a seeded generator)")
+    history.add_argument("--history", metavar="N", type=int, default=400, help="generated issues (default: %(default)s)")
+    history.add_argument("--seed", metavar="N", type=int, default=1, help="of the generator (default: %(default)s)")
+    history.add_argument("--new", metavar="N", type=int, default=6, help="new issues that people open (default: %(default)s)")
+    broker = parser.add_mutually_exclusive_group()
+    broker.add_argument("--brokers", metavar="HOST:PORT,…", help="a Kafka that runs already")
+    broker.add_argument("--embedded", action="store_true", help="librdkafka's mock broker instead of Kafka: no Java needed")
+    github = parser.add_argument_group("the real GitHub")
+    github.add_argument("--github", action="store_true", help="connect to GitHub instead of the sandbox; shows how, and runs until Ctrl-C")
+    github.add_argument("--forge-url", metavar="URL", default="https://api.github.com", help="REST API (Enterprise: https://HOST/api/v3)")
+    github.add_argument("--forge-token-file", metavar="FILE", type=Path, help="a token of a machine account")
+    github.add_argument("--forge-app-id", metavar="ID", help="or: id of a GitHub App")
+    github.add_argument("--forge-app-key-file", metavar="FILE", type=Path, help="and its private key (PEM)")
+    github.add_argument("--webhook-secret-file", metavar="FILE", type=Path, help="the secret of the webhook")
+    github.add_argument("--scope", metavar="PATTERN", action="append", help="owner/name patterns that the secret may sign (repeatable)")
+    github.add_argument("--document", metavar="FILE", type=Path, help="Labeler document")
+    github.add_argument("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080", help="where webhooks arrive (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    check_options(parser, options)
+    return options
+
+
+def check_options(parser, options) -> None:
+    if not 0 < options.new <= NEW_MAX:
+        parser.error(f"--new {options.new}: must be 1 to {NEW_MAX}")
+    if not 50 <= options.history <= ISSUES_MAX:
+        parser.error(f"--history {options.history}: must be 50 to {ISSUES_MAX}; a model needs some examples")
+    if options.issues and not options.issues.is_file():
+        parser.error(f"--issues {options.issues}: no such file")
+    if not options.github:
+        return
+    if bool(options.forge_token_file) == bool(options.forge_app_id and options.forge_app_key_file):
+        parser.error("--github needs either --forge-token-file, or --forge-app-id with --forge-app-key-file")
+    if not options.webhook_secret_file or not options.document or not options.scope:
+        parser.error("--github needs --webhook-secret-file, --scope and --document too")
+    for path in (options.forge_token_file, options.forge_app_key_file, options.webhook_secret_file, options.document):
+        if path and not path.is_file():
+            parser.error(f"{path}: no such file")
+
+
+def stop_on_signals() -> None:
+    """SIGTERM ends the stack as Ctrl-C does."""
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def remove_data(directory: Path) -> None:
+    """Removes an earlier run's data; a folder that is not one is left alone."""
+    if not directory.exists():
+        return
+    if not (directory / "stack.json").exists() and any(directory.iterdir()):
+        raise Failed(f"--fresh: {directory} does not look like a data folder of `up` (no stack.json in it); remove it by hand")
+    shutil.rmtree(directory)
+
+
+def show_where_to_look(services: Services) -> None:
+    screen.line()
+    screen.step("Where to look next")
+    nodag = os.path.relpath(services.program("nodag"))
+    if services.sandbox:
+        screen.line(f"issues, labels, comments   {services.sandbox.url}/{scenario.REPOSITORY}/issues")
+    screen.line(f"decisions with reasons     {nodag} tail predictions --payload --brokers {services.brokers}")
+    screen.line(f"webhooks as they came      {nodag} tail github.events --brokers {services.brokers}")
+    screen.line(f"what waits, and why        {nodag} status --brokers {services.brokers}")
+    for name, port in services.admin_ports.items():
+        screen.line(f"{name + ' metrics':<26} http://127.0.0.1:{port}/metrics")
+    screen.line(f"logs                       {os.path.relpath(services.logs)}/")
+
+
+def run_github(options, services: Services) -> dict:
+    """Connects to the real GitHub; there is no main job to show: that is other people's issues."""
+    services.start_broker()
+    services.create_topics()
+    services.start_door_for_github()
+    services.start_labeler_for_github()
+    screen.step("Connected")
+    screen.line(f"webhooks are expected at http://{options.listen}/webhooks/github: make that reachable (a tunnel or a reverse proxy with TLS),")
+    screen.line("and set it as the webhook URL, content type application/json, with the secret, events: Issues, Label, Push")
+    return {"ok": True}
+
+
+def run(options, services: Services) -> dict:
+    if options.github:
+        return run_github(options, services)
+    return scenario.run(options, services)
+
+
+def write_summary(path: Path | None, summary: dict) -> None:
+    if path:
+        path.write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def main(arguments=None) -> int:
+    options = parse_options(arguments)
+    stop_on_signals()
+    summary: dict = {"ok": False}
+    services = None
+    try:
+        if options.fresh:
+            remove_data(options.dir)
+        services = Services(options, ROOT)
+        summary = run(options, services)
+        show_where_to_look(services)
+        if not options.once:
+            screen.line()
+            screen.step("Running; Ctrl-C stops everything, the data stays")
+            services.watch()
+    except KeyboardInterrupt:
+        screen.line()
+    except Failed as failure:
+        screen.progress_end()
+        screen.error(str(failure))
+        summary["error"] = str(failure)
+        summary["ok"] = False
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if services:
+            stopped = services.stop()
+            summary["ok"] = summary["ok"] and stopped
+        write_summary(options.summary, summary)
+    return 0 if summary["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

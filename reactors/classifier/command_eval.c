@@ -1,0 +1,97 @@
+/*
+ * `nodag model eval`: how good a model is on labelled rows that it has not seen.
+ */
+#include <stdio.h>
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/json_text.h"
+#include "base/memory.h"
+#include "reactors/classifier/command.h"
+#include "reactors/classifier/evaluate.h"
+#include "reactors/classifier/report.h"
+#include "reactors/classifier/table.h"
+
+/* What the command line says. */
+struct eval_settings {
+    const char *model; /* file */
+    const char *data;  /* file */
+    const char *from;  /* time, NULL: no bound */
+    const char *until; /* time, NULL: no bound */
+    bool json;         /* print JSON */
+    const char *html;  /* report to write, NULL: none */
+};
+
+static const struct option_row ROWS[] = {
+    {.name = "model", .kind = OPTION_FILE, .offset = offsetof(struct eval_settings, model), .required = true,
+     .group = "Input", .help = "The model file."},
+    {.name = "data", .kind = OPTION_FILE, .offset = offsetof(struct eval_settings, data), .required = true,
+     .help = "Labelled issues that the model has not seen: CSV or JSON lines, as for train."},
+    {.name = "from", .kind = OPTION_TEXT, .offset = offsetof(struct eval_settings, from), .value_name = "TIME",
+     .help = "Only rows created at this time or later."},
+    {.name = "until", .kind = OPTION_TEXT, .offset = offsetof(struct eval_settings, until), .value_name = "TIME",
+     .help = "Only rows created before this time."},
+    {.name = "json", .kind = OPTION_FLAG, .offset = offsetof(struct eval_settings, json), .group = "Output",
+     .help = "Print all figures as JSON instead of a table."},
+    {.name = "html", .kind = OPTION_FILE, .offset = offsetof(struct eval_settings, html),
+     .help = "Write a report with precision-recall and reliability curves; one file for a browser."},
+};
+
+static const struct option_program PROGRAM = {
+    .name = "nodag model eval",
+    .summary = "judge a model on labelled issues",
+    .description = "Give it rows that the model was not trained on; on its own training rows every model looks good.",
+    .examples = "  nodag model eval --model labels.model --data newer.csv\n"
+                "  nodag model eval --model old.model --data notes.csv --from 2025-12-01 --html report.html\n",
+    .rows = ROWS,
+    .row_count = ARRAY_COUNT(ROWS),
+};
+
+static int write_report(const struct evaluation *evaluation, const char *path, struct error *error)
+{
+    CLEANUP(buffer_release) struct buffer html = BUFFER_INIT(REPORT_BYTES_MAX);
+    int result = report_html(evaluation, &html);
+    if (result != 0)
+        return error_set(error, result, "the report would be larger than %zu bytes", REPORT_BYTES_MAX);
+    return file_write_atomically(path, html.data, html.size_bytes, error);
+}
+
+static int judge(const struct eval_settings *settings, struct error *error)
+{
+    CLEANUP(classifier_free) struct classifier *classifier = NULL;
+    CLEANUP(dataset_free) struct dataset *dataset = NULL;
+    CLEANUP(mem_free) const struct dataset_row **rows = NULL;
+    size_t row_count = 0;
+    int result = classifier_load(settings->model, &classifier, error);
+    if (result == 0)
+        result = dataset_read(settings->data, &dataset, error);
+    if (result == 0)
+        result = command_pick_rows(dataset, settings->from, settings->until, &rows, &row_count, error);
+    if (result != 0)
+        return result;
+    CLEANUP(evaluate_free) struct evaluation *evaluation = evaluate_model(classifier, dataset, rows, row_count);
+    if (settings->html != NULL)
+        result = write_report(evaluation, settings->html, error);
+    if (result != 0)
+        return result;
+    if (settings->json) {
+        CLEANUP(json_release) json_t *json = evaluate_to_json(evaluation);
+        CLEANUP(mem_free) char *text = json_write(json, NULL);
+        printf("%s\n", text);
+        return 0;
+    }
+    table_print_evaluation(stdout, evaluation);
+    if (settings->html != NULL)
+        printf("report: %s\n", settings->html);
+    return 0;
+}
+
+int command_eval(int argc, char **argv)
+{
+    struct eval_settings settings = {0};
+    struct error error = {0};
+    int status = 0;
+    if (!command_parse(&PROGRAM, argc, argv, &settings, &status))
+        return status;
+    return judge(&settings, &error) == 0 ? EXIT_STATUS_OK : command_fail(&error);
+}

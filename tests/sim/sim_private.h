@@ -1,0 +1,61 @@
+/*
+ * What the simulation's own files share: sim.c (processes, checks, the run) and sim_people.c (what
+ * people do, and their webhooks).
+ */
+#ifndef NODAG_TESTS_SIM_SIM_PRIVATE_H
+#define NODAG_TESTS_SIM_SIM_PRIVATE_H
+
+#include "base/generator.h"
+#include "reactors/classifier/classifier.h"
+#include "reactors/labeler/labeler.h"
+#include "tests/sim/sim.h"
+#include "tests/sim/world.h"
+#include "topics/bus_memory.h"
+
+/* Labelers at a time. */
+#define SIM_PROCESSES_MAX 2
+
+/* How long people act and things fail, in simulated milliseconds. */
+#define SIM_ACTIVE_MS 120000
+
+/* How long after that everything may take to come to rest. Rate limits, backoff (15 min at most)
+ * and caches are inside. */
+#define SIM_REST_MAX_MS (3LL * 3600 * 1000)
+
+/* One simulated labeler. */
+struct sim_process {
+    bool alive;                   /* it runs */
+    struct bus *bus;              /* owned */
+    struct http_client *http;     /* owned */
+    struct forge *forge;          /* owned */
+    struct labeler *labeler;      /* owned */
+    struct labeler_ground ground; /* borrowed parts */
+};
+
+/* One history. */
+struct sim {
+    const struct sim_plan *plan;                     /* borrowed */
+    struct sim_result *result;                       /* borrowed */
+    struct loop *loop;                               /* owned; seeded by the order */
+    struct generator people;                         /* seeded by the people */
+    struct bus_memory *cluster;                      /* owned */
+    struct world *world;                             /* owned */
+    struct sim_process processes[SIM_PROCESSES_MAX]; /* labelers */
+    struct loop_timer *people_timer;                 /* owned; the next doing (concurrent) */
+    struct loop_timer *crash_timer;                  /* owned; the next crash or start */
+    unsigned long deliveries;                        /* distinct ones so far: their ids */
+    size_t undecodable;           /* records without an envelope that were delivered */
+    struct sim_webhook *webhooks; /* list: on their way */
+    bool resting;                 /* faults are over */
+};
+
+/* sim.c: prints a line of the history, if it is wanted. */
+void sim_tell(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* sim_people.c: one thing that people do, drawn from their seed; its webhooks are on their way
+ * afterwards. */
+void sim_people_act(struct sim *sim);
+/* sim_people.c: frees webhooks that never arrived. */
+void sim_people_release(struct sim *sim);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * Tests of the UTF-8 check.
+ *
+ * Design: one table of texts with the index of the first wrong byte; each is fed whole and byte by byte, which must agree.
+ */
+#include "ingest/github/utf8.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+
+static const struct {
+    const char *text;
+    size_t bad_at; /* length of the text: nothing is wrong in it */
+    unsigned left; /* bytes that are missing at its end */
+} cases[] = {
+    {"", 0, 0},
+    {"plain", 5, 0},
+    {"exactly8", 8, 0},
+    {"more than eight bytes", 21, 0},
+    {"\xc2\x80", 2, 0},             /* U+0080, the least of two bytes */
+    {"\xdf\xbf", 2, 0},             /* U+07FF */
+    {"\xe0\xa0\x80", 3, 0},         /* U+0800 */
+    {"\xed\x9f\xbf", 3, 0},         /* U+D7FF, below the surrogates */
+    {"\xee\x80\x80", 3, 0},         /* U+E000, above them */
+    {"\xf0\x90\x80\x80", 4, 0},     /* U+10000 */
+    {"\xf4\x8f\xbf\xbf", 4, 0},     /* U+10FFFF, the last */
+    {"1234567\xe2\x82\xac", 10, 0}, /* across the first word */
+    {"\x80", 0, 0},                 /* a tail without a head */
+    {"\xc0\x80", 0, 0},             /* overlong NUL */
+    {"\xc1\xbf", 0, 0},             /* overlong */
+    {"\xe0\x9f\xbf", 1, 2},         /* overlong */
+    {"\xed\xa0\x80", 1, 2},         /* a surrogate */
+    {"\xf0\x8f\xbf\xbf", 1, 3},     /* overlong */
+    {"\xf4\x90\x80\x80", 1, 3},     /* beyond U+10FFFF */
+    {"\xf5\x80\x80\x80", 0, 0},     /* no such head */
+    {"\xff", 0, 0},
+    {"12345678\xfe", 8, 0},
+    {"\xc3(", 1, 1},    /* a head without its tail */
+    {"\xe2\x82", 2, 1}, /* cut short */
+    {"\xf0", 1, 3},     /* cut short */
+};
+
+static void test_whole(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct utf8 utf8 = {0};
+        size_t end = utf8_feed(&utf8, (const uint8_t *)cases[i].text, strlen(cases[i].text));
+        if (end != cases[i].bad_at || utf8.left != cases[i].left)
+            fail_msg("case %zu: stopped at %zu with %u left", i, end, utf8.left);
+    }
+}
+
+static void test_byte_by_byte(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct utf8 utf8 = {0};
+        size_t at = 0;
+        while (at < strlen(cases[i].text) &&
+               utf8_feed(&utf8, (const uint8_t *)cases[i].text + at, 1) == 1)
+            at++;
+        if (at != cases[i].bad_at || utf8.left != cases[i].left)
+            fail_msg("case %zu: stopped at %zu with %u left", i, at, utf8.left);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_byte_by_byte),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
