@@ -5,12 +5,12 @@
  *                                                               │             │
  *                             could not: status 1 or 2 ◀────────┘             └─▶ too slow, second signal: status 1
  *
- * Design: everything from `start` on happens on the loop. A daemon that ends in order is stopped and freed. One that ran
- * over its drain time, or got a second signal, is left as it is: stopping might wait for what did not come
+ * Design: everything from `start` on happens on the loop. A daemon that ends in order is stopped and freed. One
+ * that ran over its drain time, or got a second signal, is left as it is: stopping might wait for what did not come
  * in the first place, and the kernel frees faster.
  *
- * Invariants: the status is 0 only if the drain was said to be done; a ready file of an earlier run is removed before the
- * start.
+ * Invariants: the status is 0 only if the drain was said to be done; a ready file of an earlier run is removed
+ * before the start.
  */
 #include "base/daemon.h"
 

@@ -1,14 +1,12 @@
 /*
  * What every daemon is around its own work: options, log, loop, metrics, health, signals, drain.
  *
- * Design: a daemon's main() fills a `struct daemon_spec` and calls daemon_main. Common options
- * (--admin-address,
- * --log-level, --drain-timeout, --ready-file, --config) are added to the daemon's own. The admin
- * server answers /healthz (the loop turns), /readyz (daemon_set_ready; else 503 with the reasons),
- * /metrics. SIGTERM and SIGINT drain: readiness falls at once, `drain` is called, the daemon exits
- * 0 when it says it is done or with 1 when the deadline passes; a second signal exits with 1 at
- * once (`stop` is not called then). A start that fails for its input (ERR_USAGE, ERR_INPUT) exits
- * 2, otherwise 1. SIGHUP calls `reload`.
+ * Design: a daemon's main() fills a `struct daemon_spec` and calls daemon_main. Common options (--admin-address,
+ * --log-level, --drain-timeout, --ready-file, --config) are added to the daemon's own. The admin server answers
+ * /healthz (the loop turns), /readyz (daemon_set_ready; else 503 with the reasons), /metrics. SIGTERM and SIGINT
+ * drain: readiness falls at once, `drain` is called, the daemon exits 0 when it says it is done or with 1 when
+ * the deadline passes; a second signal exits with 1 at once (`stop` is not called then). A start that fails for
+ * its input (ERR_USAGE, ERR_INPUT) exits 2, otherwise 1. SIGHUP calls `reload`.
  *
  * Invariants: `start` runs once, on the loop; nothing is served ready before it said so.
  */

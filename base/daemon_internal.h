@@ -52,7 +52,10 @@ void daemon_health_release(struct daemon_health *health);
 /* The server of /healthz, /readyz and /metrics. */
 struct daemon_admin;
 
-/* Starts the admin server on "host:port"; health and metrics are borrowed. Owned result. Errors as http_server_new. Loop thread. */
+/*
+ * Starts the admin server on "host:port"; health and metrics are borrowed. Owned result. Errors as http_server_new.
+ * Loop thread.
+ */
 int daemon_admin_new(struct loop *loop, const char *address, const struct daemon_health *health,
                      struct metrics *metrics, struct daemon_admin **ret_admin,
                      struct error *error) MUST_CHECK;

@@ -1,17 +1,18 @@
 /*
  * The HTTP client on libcurl: see http_client.h.
  *
- * Design: one multi handle for each client, one easy handle for each request. libcurl says which sockets it wants watched
- * and when it wants to be woken; we answer with curl_multi_socket_action and collect what is finished. Redirects are ours:
- * libcurl would drop only its own credentials for another host, not an Authorization header that we set, so a redirect
- * is followed here, and only within one scheme, host and port. Any other redirect is the answer.
+ * Design: one multi handle for each client, one easy handle for each request. libcurl says which sockets it wants
+ * watched and when it wants to be woken; we answer with curl_multi_socket_action and collect what is finished.
+ * Redirects are ours: libcurl would drop only its own credentials for another host, not an Authorization header
+ * that we set, so a redirect is followed here, and only within one scheme, host and port. Any other redirect is the
+ * answer.
  *
  *      http_send ─▶ multi ─▶ curl's sockets, timer ─▶ loop ─▶ curl_multi_socket_action ─▶ finished ─▶ done(…)
  *                    ▲                                                               │
  *                    └───────────── redirect within the origin ◀─────────────────────┘
  *
- * Invariants: done is called from the loop's callbacks alone, never from http_send; a call is in client->calls until its
- * done is about to run. Source: curl_multi_socket_action(3), CURLMOPT_SOCKETFUNCTION(3), curl_url(3).
+ * Invariants: done is called from the loop's callbacks alone, never from http_send; a call is in client->calls
+ * until its done is about to run. Source: curl_multi_socket_action(3), CURLMOPT_SOCKETFUNCTION(3), curl_url(3).
  */
 #include "base/http_client.h"
 
@@ -175,6 +176,12 @@ static void call_set_method(struct http_call *call, const struct http_request *r
     else
         check_easy(curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method));
     call->is_get = strcmp(request->method, "GET") == 0;
+    /*
+     * On a reused connection that dies without an answer libcurl sends again by itself; a write must not happen
+     * twice.
+     */
+    if (!call->is_get)
+        check_easy(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L));
 }
 
 /* What every request has in common. */
@@ -278,7 +285,10 @@ static int classify(const struct http_call *call, CURLcode code)
     }
 }
 
-/* Follows a redirect if it may be followed. The call is out of the multi handle, and back in it if this returns true. */
+/*
+ * Follows a redirect if it may be followed. The call is out of the multi handle, and back in it if this returns
+ * true.
+ */
 static bool call_redirect(struct http_call *call, long status)
 {
     bool is_redirect = false;

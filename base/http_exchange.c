@@ -64,7 +64,7 @@ static int64_t rest_of_body(const struct http_exchange *exchange)
 static bool rest_is_droppable(const struct http_exchange *exchange)
 {
     int64_t rest_bytes = rest_of_body(exchange);
-    if (exchange->must_close || rest_bytes < 0 || rest_bytes > HTTP_DROP_MAX_BYTES)
+    if (rest_bytes < 0 || rest_bytes > HTTP_DROP_MAX_BYTES)
         return false;
     /* A client that asked whether to send waits for our answer, not for us to read. */
     return rest_bytes == 0 || exchange->received_bytes > 0 ||
@@ -95,7 +95,9 @@ static struct MHD_Response *response_new(const struct http_exchange *exchange,
     return response;
 }
 
-/* Writes an answer straight to the socket. What does not fit into the socket's buffer is lost: answers are short. */
+/*
+ * Writes an answer straight to the socket. What does not fit into the socket's buffer is lost: answers are short.
+ */
 static void send_raw(struct http_connection *connection, const struct http_answer *answer)
 {
     CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(HTTP_RAW_MAX_BYTES);
@@ -218,13 +220,12 @@ static enum MHD_Result begin_exchange(struct http_exchange *exchange, const char
     struct http_server *server = connection->server;
     const struct http_refusal refusal = http_head_judge(exchange, version);
     if (refusal.status != 0) {
-        exchange->must_close = true;
-        http_answer_text(exchange, refusal.status, "%s\n", refusal.text);
-        tell_refusal(server, refusal.status);
-    } else {
-        exchange->announced = true;
-        exchange->request = server->handler.on_head(server->argument, exchange);
+        /* Not by the library: a head that fills its memory leaves none for an answer. */
+        http_connection_refuse(connection, refusal.status, refusal.text);
+        return MHD_NO;
     }
+    exchange->announced = true;
+    exchange->request = server->handler.on_head(server->argument, exchange);
     if (exchange->answered && !rest_is_droppable(exchange)) {
         connection->linger = true;
         http_connection_set_phase(connection, HTTP_PHASE_ANSWERING);
@@ -235,8 +236,8 @@ static enum MHD_Result begin_exchange(struct http_exchange *exchange, const char
 }
 
 /*
- * Returns true if the client closed its side in the midst of a body whose length is known. The library is woken by edges
- * and misses an end that came together with the last bytes; it would hold the request until its idle timeout.
+ * Returns true if the client closed its side in the midst of a body whose length is known. The library is woken by
+ * edges and misses an end that came together with the last bytes; it would hold the request until its idle timeout.
  */
 static bool body_is_cut(const struct http_exchange *exchange)
 {

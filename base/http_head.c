@@ -1,10 +1,10 @@
 /*
  * Judging the head of a request before anybody acts on it: framing and declared sizes.
  *
- * libmicrohttpd 0.9.75 prefers Transfer-Encoding where both lengths are there, takes the first of several, and takes a name
- * with a space before its colon for another name. Whoever stands before us may read such a request differently, and then
- * the two disagree on where the next one begins. So everything that is ambiguous is refused, and the connection
- * closed. Source: RFC 9110 §5, RFC 9112 §3.2, §6.
+ * libmicrohttpd 0.9.75 prefers Transfer-Encoding where both lengths are there, takes the first of several, and
+ * takes a name with a space before its colon for another name. Whoever stands before us may read such a request
+ * differently, and then the two disagree on where the next one begins. So everything that is ambiguous is refused,
+ * and the connection closed. Source: RFC 9110 §5, RFC 9112 §3.2, §6.
  */
 #include "base/http_server_internal.h"
 

@@ -1,8 +1,8 @@
 /*
  * Lingering close: see http_linger_start in http_server_internal.h.
  *
- * The library has sent its answer and shut its side down; we hold a duplicate of the descriptor. The connection ends
- * when the client closes it, or at a limit of time or size, whichever is first.
+ * The library has sent its answer and shut its side down; we hold a duplicate of the descriptor. The connection
+ * ends when the client closes it, or at a limit of time or size, whichever is first.
  */
 
 #include "base/http_server_internal.h"

@@ -1,8 +1,8 @@
 /*
  * Addresses and listening sockets of the HTTP server.
  *
- * Design: the socket is opened here and handed to the library, which would only say that it could not: a person needs to
- * know whether the port is taken, forbidden or not of this machine.
+ * Design: the socket is opened here and handed to the library, which would only say that it could not: a person
+ * needs to know whether the port is taken, forbidden or not of this machine.
  */
 #include "base/http_server_internal.h"
 

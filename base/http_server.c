@@ -2,13 +2,14 @@
  * The HTTP server: listening, driving libmicrohttpd from the loop, and the time limits. See http_server.h.
  *
  * Design: the library is started without a thread, with epoll. Its epoll descriptor is watched by the loop; it is
- * run when that is readable, when its own idle timeout is due, and after a suspended request was answered. A run may
- * leave work behind (MHD_get_timeout says 0): then it runs again at once, a few times, and else in the next turn.
+ * run when that is readable, when its own idle timeout is due, and after a suspended request was answered. A run
+ * may leave work behind (MHD_get_timeout says 0): then it runs again at once, a few times, and else in the next
+ * turn.
  *
  * Time limits: all connections in one phase have the same limit, so a list in order of arrival is in order of
- * expiry, and one loop timer serves both lists. WAITING ends by the library's idle timeout where nothing comes; what
- * trickles bytes and never completes a request line is ended by ours, idle and request timeout together. Source: the
- * libmicrohttpd manual, MHD_start_daemon(3), MHD_get_timeout(3).
+ * expiry, and one loop timer serves both lists. WAITING ends by the library's idle timeout where nothing comes;
+ * what trickles bytes and never completes a request line is ended by ours, idle and request timeout together.
+ * Source: the libmicrohttpd manual, MHD_start_daemon(3), MHD_get_timeout(3).
  */
 #include "base/http_server.h"
 
@@ -172,8 +173,9 @@ static void server_plan_run(struct http_server *server, int64_t delay_ms)
 }
 
 /*
- * Returns how long the library may rest when it asks to run again at once. A connection whose buffer is full of what cannot
- * be parsed, such as an endless chunk extension, makes it ask for ever (0.9.75): it must not take the processor.
+ * Returns how long the library may rest when it asks to run again at once. A connection whose buffer is full of
+ * what cannot be parsed, such as an endless chunk extension, makes it ask for ever (0.9.75): it must not take the
+ * processor.
  */
 static int64_t server_rest_ms(struct http_server *server)
 {
@@ -278,8 +280,8 @@ static void on_connection(void *server_pointer, struct MHD_Connection *mhd, void
 }
 
 /*
- * The request line is there, its query not yet parsed; the result becomes the request's pointer, which the first access
- * callback sets. A query whose arguments the library cannot keep would leave it stuck in the head (0.9.75).
+ * The request line is there, its query not yet parsed; the result becomes the request's pointer, which the first
+ * access callback sets. A query whose arguments the library cannot keep would leave it stuck in the head (0.9.75).
  */
 static void *on_request_line(void *server_pointer, const char *uri, struct MHD_Connection *mhd)
 {

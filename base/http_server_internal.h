@@ -6,8 +6,8 @@
  *      WAITING ──request line──▶ HEAD ──head──▶ BODY ──complete──▶ ANSWERING ──sent──▶ WAITING …
  *         └──────────────────────┴──────────────┴─────────────────────┴───▶ CLOSED
  *
- * Invariants: only http_connection_set_phase() changes a phase, and it keeps the deadline lists; a connection has an
- * exchange from its first access callback until on_close.
+ * Invariants: only http_connection_set_phase() changes a phase, and it keeps the deadline lists; a connection has
+ * an exchange from its first access callback until on_close.
  */
 #ifndef NODAG_BASE_HTTP_SERVER_INTERNAL_H
 #define NODAG_BASE_HTTP_SERVER_INTERNAL_H
@@ -21,8 +21,8 @@
 #include "base/loop.h"
 
 /*
- * Memory of a connection beyond the head: the library keeps its list of headers, cookies and arguments and the head of the
- * answer there. The body is read through what the head left free.
+ * Memory of a connection beyond the head: the library keeps its list of headers, cookies and arguments and the head
+ * of the answer there. The body is read through what the head left free.
  */
 #define HTTP_POOL_EXTRA_BYTES 8192
 
@@ -50,16 +50,15 @@ struct http_deadlines {
 
 /* One connection. */
 struct http_connection {
-    unsigned magic;             /* HTTP_CONNECTION_MAGIC */
-    struct http_server *server; /* borrowed */
-    struct MHD_Connection *mhd; /* borrowed */
-    enum http_phase phase;      /* see http_connection_set_phase */
-    bool cut;                   /* we ended it: nothing more is read or answered */
-    bool linger; /* drain it after the close, so that the client can read the answer */
+    unsigned magic;                 /* HTTP_CONNECTION_MAGIC */
+    struct http_server *server;     /* borrowed */
+    struct MHD_Connection *mhd;     /* borrowed */
+    enum http_phase phase;          /* see http_connection_set_phase */
+    bool cut;                       /* we ended it: nothing more is read or answered */
+    bool linger;                    /* drain it after the close: the client shall read the answer */
     struct http_exchange *exchange; /* the present request; NULL: none */
-    struct http_deadlines
-        *deadlines; /* the list that it is in; NULL: none, it has expired or is closed */
-    int64_t due_ms; /* when it expires, where the list has a limit */
+    struct http_deadlines *deadlines; /* the list that it is in; NULL: expired or closed */
+    int64_t due_ms;                   /* when it expires, where the list has a limit */
     struct http_connection *previous; /* in that list */
     struct http_connection *next;     /* in that list */
 };
@@ -72,16 +71,13 @@ struct http_exchange {
     void *request;                      /* the handler's */
     bool announced;                     /* on_head was called: on_close must follow */
     bool answered;                      /* http_answer was called */
-    bool
-        must_close; /* the framing cannot be trusted, or a limit was passed: no more requests here */
-    bool chunked;   /* body of unknown length */
-    bool suspended;               /* the library waits for http_answer */
-    int64_t content_length_bytes; /* declared, or -1 */
-    size_t received_bytes;        /* of the body so far */
-    size_t counted_bytes;         /* of them, in the server's sum of bodies in flight */
-    int status;                   /* of the answer */
-    struct MHD_Response
-        *response; /* owned; NULL until answered, and where the answer was sent raw */
+    bool chunked;                       /* body of unknown length */
+    bool suspended;                     /* the library waits for http_answer */
+    int64_t content_length_bytes;       /* declared, or -1 */
+    size_t received_bytes;              /* of the body so far */
+    size_t counted_bytes;               /* of them, in the server's sum of bodies in flight */
+    int status;                         /* of the answer */
+    struct MHD_Response *response;      /* owned; NULL until answered, or where it was sent raw */
 };
 
 /* A server. */
@@ -106,8 +102,8 @@ struct http_server {
     int64_t deadline_due_ms;           /* when deadline_timer fires; valid while it is set */
     struct http_deadlines waiting;     /* connections in WAITING */
     struct http_deadlines requesting;  /* connections in HEAD and BODY */
-    struct http_deadlines answering; /* connections in ANSWERING: the handler bounds its own time */
-    struct http_exchange *current;   /* whose callback runs; NULL: none */
+    struct http_deadlines answering;   /* connections in ANSWERING: no limit of ours */
+    struct http_exchange *current;     /* whose callback runs; NULL: none */
     size_t exchange_count;
     size_t bodies_bytes;         /* sum of counted_bytes */
     struct http_linger *lingers; /* connections being drained; list */
@@ -118,8 +114,9 @@ struct http_server {
 #define HTTP_CONNECTION_MAGIC 0x477cc001u
 
 /*
- * Opens a listening socket (owned result) on a numeric address; port 0: any free one. `ret_port` becomes the port that it has.
- * ERR_UNAVAILABLE (taken), ERR_DENIED, ERR_INPUT (no such address here), ERR_IO, with text. Loop thread.
+ * Opens a listening socket (owned result) on a numeric address; port 0: any free one. `ret_port` becomes the port
+ * that it has. ERR_UNAVAILABLE (taken), ERR_DENIED, ERR_INPUT (no such address here), ERR_IO, with text. Loop
+ * thread.
  */
 int http_listen(const char *address, uint16_t port, int *ret_fd, uint16_t *ret_port,
                 struct error *error) MUST_CHECK;
@@ -139,7 +136,9 @@ struct http_refusal {
 /* Judges a head and notes the body's framing in the exchange. `version` as in the request line. Loop thread. */
 struct http_refusal http_head_judge(struct http_exchange *exchange, const char *version);
 
-/* Returns true if a body that has grown to `body_bytes` may take `more_bytes` of the bodies' memory. Loop thread. */
+/*
+ * Returns true if a body that has grown to `body_bytes` may take `more_bytes` of the bodies' memory. Loop thread.
+ */
 bool http_bodies_have_room(const struct http_server *server, size_t body_bytes, size_t more_bytes);
 
 /* The library's access callback (MHD_AccessHandlerCallback): head, pieces of the body, end. */
@@ -151,13 +150,17 @@ enum MHD_Result http_exchange_on_access(void *server, struct MHD_Connection *mhd
 /* Ends an exchange: on_close if it was announced, then frees it. Loop thread. */
 void http_exchange_close(struct http_exchange *exchange);
 
-/* Sends a refusal past the library, which cannot answer in the midst of a body, and cuts the connection. Loop thread. */
+/*
+ * Sends a refusal past the library, which cannot answer in the midst of a body, and cuts the connection. Loop
+ * thread.
+ */
 void http_connection_refuse(struct http_connection *connection, int status, const char *text);
 
 /*
- * Keeps the descriptor's connection open after the library closes its own copy, and reads and drops what the client still
- * sends, for a bounded time and size: closing with unread bytes would make the kernel reset the connection, and the answer could
- * be lost (RFC 9112 §9.6). Does nothing if too many are being drained. `fd` is borrowed. Loop thread.
+ * Keeps the descriptor's connection open after the library closes its own copy, and reads and drops what the client
+ * still sends, for a bounded time and size: closing with unread bytes would make the kernel reset the connection,
+ * and the answer could be lost (RFC 9112 §9.6). Does nothing if too many are being drained. `fd` is borrowed. Loop
+ * thread.
  */
 void http_linger_start(struct http_server *server, int fd);
 

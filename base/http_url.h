@@ -11,7 +11,10 @@
 /* Returns true if two absolute URLs share scheme, host and port, default ports included. Any thread. */
 bool http_url_same_origin(const char *left_text, const char *right_text);
 
-/* Returns "METHOD URL" for error texts, without user information, query and fragment, which may be secret. Owned. Any thread. */
+/*
+ * Returns "METHOD URL" for error texts, without user information, query and fragment, which may be secret. Owned.
+ * Any thread.
+ */
 char *http_url_make_label(const char *method, const char *url);
 
 #endif

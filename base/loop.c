@@ -31,7 +31,7 @@
 #include "base/memory.h"
 #include "base/timer_heap.h"
 
-/* Deferred calls, and likewise timers, that run before descriptors get their turn: keeps a turn in the milliseconds. */
+/* Deferred calls, and likewise timers, that run before descriptors get their turn. */
 #define LOOP_CALLS_PER_TURN 256
 
 /* Deferred calls waiting at once: every owner bounds its own, so more than this is a runaway. */
@@ -51,7 +51,6 @@
 
 /* What a watched descriptor and a watched signal start with: they travel through libevent's `void *`. */
 #define LOOP_FD_MAGIC 0x10f0fd01u
-/* See above. */
 #define LOOP_SIGNAL_MAGIC 0x10f05160u
 
 struct loop_fd {
@@ -77,22 +76,18 @@ struct loop_call {
 };
 
 struct loop {
-    struct event_base *base; /* owned; NULL: simulated */
-    struct event *wake;      /* owned; NULL: simulated */
-    int64_t armed_due_ms;    /* when `wake` goes off, or LOOP_NEVER */
-    bool running_callback;   /* a callback is on the stack */
-    bool stopping;           /* loop_stop() was called and loop_run() has not returned yet */
-
-    struct timer_heap timers; /* the timers that are set */
+    struct event_base *base;  /* owned; NULL: simulated */
+    struct event *wake;       /* owned; NULL: simulated */
+    int64_t armed_due_ms;     /* when `wake` goes off, or LOOP_NEVER */
+    bool running_callback;    /* a callback is on the stack */
+    bool stopping;            /* loop_stop() was called and loop_run() has not returned yet */
+    struct timer_heap timers; /* those that are set */
     uint64_t next_sequence;
-
     struct loop_call *calls; /* owned ring */
     size_t call_first;
     size_t call_count;
     size_t call_capacity;
-
     size_t thing_count; /* timers and watches not freed yet */
-
     int64_t simulated_now_ms;
     int64_t simulated_start_wall_ms;
     struct generator generator;          /* random numbers of a simulated loop */
@@ -105,8 +100,6 @@ static _Noreturn void loop_abort(const char *what)
     fprintf(stderr, "nodag: the event loop cannot go on: %s\n", what);
     abort();
 }
-
-/* ---- clock and chance ---- */
 
 static int64_t read_clock_ms(clockid_t clock)
 {
@@ -155,8 +148,6 @@ uint64_t loop_random_below(struct loop *loop, uint64_t bound)
             return random % bound;
     }
 }
-
-/* ---- waking and running ---- */
 
 /* Makes sure that a real loop wakes for what is pending: deferred calls at once, else the first timer. */
 static void loop_arm(struct loop *loop)
@@ -207,6 +198,14 @@ static void loop_run_calls(struct loop *loop)
 {
     for (int i = 0; i < LOOP_CALLS_PER_TURN && loop->call_count > 0 && !loop->stopping; i++)
         loop_run_call(loop);
+}
+
+/* Real loop: what follows the callback of a descriptor or signal. */
+static void loop_after_callback(struct loop *loop)
+{
+    loop->running_callback = false;
+    loop_run_calls(loop);
+    loop_arm(loop);
 }
 
 /* The real loop's wake event: something is due. */
@@ -426,10 +425,7 @@ static void loop_on_fd(evutil_socket_t fd, short events, void *argument)
         what |= LOOP_WRITE;
     loop->running_callback = true;
     watch->function(fd, what, watch->argument);
-    loop->running_callback = false;
-    /* The watch may be gone now. */
-    loop_run_calls(loop);
-    loop_arm(loop);
+    loop_after_callback(loop); /* the watch may be gone now */
 }
 
 struct loop_fd *loop_fd_new(struct loop *loop, int fd, unsigned what, loop_fd_fn function,
@@ -472,9 +468,7 @@ static void loop_on_signal(evutil_socket_t signal_number, short events, void *ar
     struct loop *loop = watch->loop;
     loop->running_callback = true;
     watch->function(watch->argument);
-    loop->running_callback = false;
-    loop_run_calls(loop);
-    loop_arm(loop);
+    loop_after_callback(loop);
 }
 
 struct loop_signal *loop_signal_new(struct loop *loop, int signal_number, loop_fn function,

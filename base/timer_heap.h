@@ -1,8 +1,8 @@
 /*
  * The heap of a loop's timers: internal to base/loop.c.
  *
- * Design: a binary heap of pointers in an array that grows; each timer knows its place, so that setting and clearing
- * one cost O(log n) wherever it is.
+ * Design: a binary heap of pointers in an array that grows; each timer knows its place, so that setting and
+ * clearing one cost O(log n) wherever it is.
  *
  *      items:   [0]                    the first to fire
  *             [1]   [2]                children of [n]: [2n+1] and [2n+2]

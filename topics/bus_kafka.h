@@ -33,9 +33,8 @@ struct bus_kafka_settings {
     int64_t queue_max_bytes;    /* --queue-bytes: bound of the producer's queue */
 };
 
-/* Rows for the option tables of daemons and commands: `type` is the settings struct, `member` its
- * struct bus_kafka_settings. */
-#define BUS_KAFKA_OPTION_ROWS(type, member)                                                        \
+/* Rows for the option tables of commands: where the brokers are. `type` is the settings struct, `member` its struct bus_kafka_settings. */
+#define BUS_KAFKA_CONNECT_ROWS(type, member)                                                       \
     {.name = "brokers",                                                                            \
      .letter = 'b',                                                                                \
      .kind = OPTION_TEXT,                                                                          \
@@ -44,12 +43,15 @@ struct bus_kafka_settings {
      .value_name = "HOST:PORT,…",                                                                  \
      .group = "Kafka",                                                                             \
      .help = "Bootstrap brokers."},                                                                \
-        {.name = "kafka-properties",                                                               \
-         .kind = OPTION_SECRET_FILE,                                                               \
-         .offset = offsetof(type, member.properties_file),                                         \
-         .value_name = "FILE",                                                                     \
-         .help =                                                                                   \
-             "File of librdkafka properties (name=value lines): TLS, SASL and anything else."},    \
+    {                                                                                              \
+        .name = "kafka-properties", .kind = OPTION_SECRET_FILE,                                    \
+        .offset = offsetof(type, member.properties_file), .value_name = "FILE",                    \
+        .help = "File of librdkafka properties (name=value lines): TLS, SASL and anything else."   \
+    }
+
+/* Rows for the option tables of daemons, which publish and consume, too. */
+#define BUS_KAFKA_OPTION_ROWS(type, member)                                                        \
+    BUS_KAFKA_CONNECT_ROWS(type, member),                                                          \
         {.name = "replica",                                                                        \
          .kind = OPTION_TEXT,                                                                      \
          .offset = offsetof(type, member.replica),                                                 \
@@ -67,7 +69,8 @@ struct bus_kafka_settings {
         .name = "queue-bytes", .kind = OPTION_BYTES,                                               \
         .offset = offsetof(type, member.queue_max_bytes), .default_value = "256MiB",               \
         .least = 32 << 20, .most = 2000LL << 20,                                                   \
-        .help = "Most bytes that wait to be acknowledged; beyond it publishing is refused."        \
+        .help =                                                                                    \
+            "Most bytes that wait to be acknowledged; beyond it publishing is refused."            \
     }
 
 /* What the owner of a Kafka bus is told about the cluster; loop thread. */

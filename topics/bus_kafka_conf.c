@@ -188,6 +188,8 @@ int kafka_properties_read(const char *path, struct kafka_properties *ret_propert
     int code = file_read(path, &ret_properties->text, error);
     if (code != 0)
         return code;
+    if (ret_properties->text.data == NULL)
+        return 0;
     if (memchr(ret_properties->text.data, '\0', ret_properties->text.size_bytes) != NULL)
         return error_set(error, ERR_INPUT, "%s: not a text file: it has NUL bytes", path);
     ret_properties->names = mem_alloc_array(PROPERTIES_MAX_COUNT, sizeof(char *));

@@ -101,6 +101,13 @@ static bool is_control(uint32_t code_point)
     return code_point <= 0x1f || (code_point >= 0x7f && code_point <= 0x9f);
 }
 
+size_t text_printable_bytes(const char *bytes, size_t left)
+{
+    uint32_t code_point = 0;
+    size_t length = utf8_sequence((const uint8_t *)bytes, left, &code_point);
+    return length > 0 && !is_control(code_point) ? length : 0;
+}
+
 /* Checks one value against the rules of strictness. */
 static int check_value(const char *header, const char *value, size_t value_bytes,
                        struct error *error)

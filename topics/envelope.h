@@ -83,6 +83,12 @@ struct text text_of(const char *string);
 /* Returns true if `text` is present and equals the C string. Any thread. */
 bool text_equals(struct text text, const char *string);
 
+/*
+ * Returns the length (1..4) of the character at the start of `bytes`, `left` ≥ 1 of them: well-formed UTF-8 and no control character
+ * (U+0000–U+001F, U+007F–U+009F). 0 if there is none. Any thread.
+ */
+size_t text_printable_bytes(const char *bytes, size_t left);
+
 /* Writes the headers of an event. ERR_INPUT if a rule of strictness is broken. Any thread. */
 int envelope_encode(const struct event *event, struct event_headers *ret_headers,
                     struct error *error) MUST_CHECK;

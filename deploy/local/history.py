@@ -1,18 +1,31 @@
-"""A seeded generator of labelled issues, for a first look without anybody's data. It says so wherever it is shown.
+"""Labelled issues: from a seeded generator for a first look without anybody's data, or from a file of real ones.
 
-Design: each label has subjects, symptoms and words of its own; an issue takes one kind and one or two areas and is written from
-templates with some noise (words of other labels, no labels at all), so that a model has something to learn and something to get wrong. The
-same seed gives the same issues.
+Design: the generator knows kinds and areas; each has subjects and phrases of its own. An issue takes one kind and one or two areas and is
+written from templates. So that a model has something to get wrong, some titles say nothing, some bodies speak of other areas, and
+people forget labels or pick wrong ones. The same seed gives the same issues. It is made up, and whoever shows it says so.
 
-    from history import generate, read_csv
+    from history import generate, read_file, write_csv
 """
 from __future__ import annotations
 
 import csv
+import json
 import random
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+from proc import Failed
+
+ORGANISATION = "acme"  # who owns all repositories of the sandbox
+REPOSITORY = f"{ORGANISATION}/rocket"  # of generated issues, and of rows that name none
+
+TITLE_MAX = 256  # characters, as on GitHub
+BODY_MAX = 65536
+LABEL_MAX = 50
+FIELD_MAX = 1 << 24  # csv's own limit of 128 KiB is below what an issue's body may be in bytes
+REPOSITORIES_MAX = 20  # of a file; the sandbox makes each
 
 AREAS = {
     "area/jupyter": ["notebook server", "Jupyter spawner", "notebook kernel", "JupyterHub profile", "notebook image"],
@@ -43,59 +56,112 @@ KINDS = {
                  "Is this the recommended way to set up the {s}, or am I missing something? Thanks."],
     },
 }
+VAGUE_TITLES = ["{s} does not do what I expect", "Trouble with the {s}", "{s} after the upgrade to 1.7", "Something about the {s}"]
+VAGUE_BODIES = ["We run the {s} in production and noticed this today.", "Same as what was said in the community call about the {s}.", ""]
 NOISE = ["We run Kubernetes 1.28 on three nodes.", "Client version: v1.7.0", "See also the discussion in the community call.",
          "```\nkubectl get pods -n kubeflow\n```", "/assign", "Environment: on-premise, two GPUs.", ""]
 PEOPLE = ["ann", "bo", "chen", "dora", "emeka", "finn", "gita", "hugo"]
 LABELS = [*AREAS, *KINDS, "good first issue"]  # the last one is people's own: no document includes it
-UNLABELLED = 0.03  # share of an issue's labels that people forgot
+APART_MINUTES = 7  # between two issues
+
+# Shares of issues.
+TWO_AREAS = 0.25
+VAGUE = 0.2  # title or body says nothing about the kind
+ASIDE = 0.25  # mentions another area in passing
+FORGOTTEN = 0.04  # of labels: people did not put it on
+MISTAKEN = 0.04  # of kinds: people put on another one
 
 
 @dataclass
 class Issue:
-    """One issue: who opened it when, what it says, and the labels that people gave it."""
+    """One issue: who opened it where and when, what it says, and the labels that people gave it."""
 
     title: str
     body: str
-    author: str
     created: datetime
+    author: str = "octocat"
+    repository: str = REPOSITORY
     labels: list[str] = field(default_factory=list)
+
+
+# -- the generator -----------------------------------------------------------------------------------------------------
 
 
 def generate(count: int, seed: int, until: datetime) -> list[Issue]:
     """`count` issues, oldest first, the newest some minutes before `until`."""
     dice = random.Random(seed)
-    issues = []
-    for index in range(count):
-        kind = dice.choice(list(KINDS))
-        areas = dice.sample(list(AREAS), dice.choice([1, 1, 1, 2]))
-        subject = dice.choice(AREAS[areas[0]])
-        body = [dice.choice(KINDS[kind]["body"]).format(s=subject), dice.choice(NOISE)]
-        body += [f"This also concerns the {dice.choice(AREAS[area])}." for area in areas[1:]]
-        issues.append(Issue(
-            title=dice.choice(KINDS[kind]["title"]).format(s=subject), body="\n\n".join(part for part in body if part),
-            author=dice.choice(PEOPLE), created=until - timedelta(minutes=7 * (count - index)),
-            labels=[label for label in [kind, *areas] if dice.random() >= UNLABELLED]))
-    return issues
+    return [write_issue(dice, until - timedelta(minutes=APART_MINUTES * (count - index))) for index in range(count)]
 
 
-def read_csv(path: Path) -> list[Issue]:
-    """Real issues from a CSV with the columns that `nodag model train` reads: repo,created_at,label,title,body."""
-    csv.field_size_limit(1 << 20)
+def write_issue(dice: random.Random, created: datetime) -> Issue:
+    kind = dice.choice(list(KINDS))
+    areas = dice.sample(list(AREAS), 2 if dice.random() < TWO_AREAS else 1)
+    others = [area for area in AREAS if area not in areas]
+    subject = dice.choice(AREAS[areas[0]])
+    titles = VAGUE_TITLES if dice.random() < VAGUE else KINDS[kind]["title"]
+    bodies = VAGUE_BODIES if dice.random() < VAGUE else KINDS[kind]["body"]
+    body = [dice.choice(bodies), dice.choice(NOISE)]
+    body += [f"This also concerns the {dice.choice(AREAS[area])}." for area in areas[1:]]
+    if dice.random() < ASIDE:
+        body.append(f"Not about the {dice.choice(AREAS[dice.choice(others)])}, which works for us.")
+    said = dice.choice(list(KINDS)) if dice.random() < MISTAKEN else kind
+    title = dice.choice(titles).format(s=subject)
+    return Issue(title=title[0].upper() + title[1:], body="\n\n".join(part for part in body if part).format(s=subject),
+                 author=dice.choice(PEOPLE), created=created, labels=[label for label in [said, *areas] if dice.random() >= FORGOTTEN])
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def read_file(path: Path) -> list[Issue]:
+    """Real issues, oldest first, from what `nodag model train --data` reads too: CSV with the columns repo, created_at, label
+    (several separated by `;`), title, body; or JSON lines with these names. Each repository becomes one of the sandbox's
+    organisation. Raises Failed, with the place, where it cannot be read."""
+    csv.field_size_limit(FIELD_MAX)
     issues = []
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            created = datetime.fromisoformat(row["created_at"].replace("Z", "+00:00"))
-            issues.append(Issue(title=row["title"], body=row.get("body") or "", author="octocat",
-                                created=created if created.tzinfo else created.replace(tzinfo=timezone.utc),
-                                labels=[label for label in row["label"].split(";") if label]))
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            is_json = file.read(1) == "{"
+            file.seek(0)
+            rows = map(json.loads, filter(str.strip, file)) if is_json else read_csv(path, file)
+            for row in rows:
+                issues.append(read_row(row))
+    except (KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
+        where = f"{path}: row {len(issues) + 1}"
+        what = f"the column {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise Failed(f"{where}: {what}; each row needs repo, created_at, label, title and body") from None
+    repositories = {issue.repository for issue in issues}
+    if len(repositories) > REPOSITORIES_MAX:
+        raise Failed(f"{path}: {len(repositories)} repositories; at most {REPOSITORIES_MAX} are shown on the sandbox")
     return sorted(issues, key=lambda issue: issue.created)
 
 
-def write_csv(path: Path, repository: str, issues: list[Issue]) -> None:
+def read_csv(path: Path, file) -> csv.DictReader:
+    reader = csv.DictReader(file)
+    missing = {"created_at", "label", "title"} - set(reader.fieldnames or [])
+    if missing:
+        raise Failed(f"{path}: its first line does not name the columns {', '.join(sorted(missing))}")
+    return reader
+
+
+def read_row(row: dict) -> Issue:
+    created = datetime.fromisoformat(row["created_at"])
+    labels = row["label"] if isinstance(row["label"], list) else row["label"].split(";")
+    name = re.sub(r"[^\w.-]", "-", (row.get("repo") or REPOSITORY).rsplit("/", 1)[-1])
+    return Issue(title=row["title"][:TITLE_MAX].strip() or "(no title)", body=(row.get("body") or "")[:BODY_MAX],
+                 created=created if created.tzinfo else created.replace(tzinfo=timezone.utc), repository=f"{ORGANISATION}/{name}",
+                 labels=[label.strip() for label in labels if 0 < len(label.strip()) <= LABEL_MAX])
+
+
+def write_time(time: datetime) -> str:
+    """As GitHub and `nodag model` write it."""
+    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def write_csv(path: Path, issues: list[Issue]) -> None:
     """Writes what `nodag model train --data` reads."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["repo", "created_at", "label", "title", "body"])
         for issue in issues:
-            created = issue.created.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-            writer.writerow([repository, created, ";".join(issue.labels), issue.title, issue.body])
+            writer.writerow([issue.repository, write_time(issue.created), ";".join(issue.labels), issue.title, issue.body])

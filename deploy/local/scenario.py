@@ -1,8 +1,11 @@
 """The main job on the sandbox, step by step, and what came of it.
 
-Design: history is opened by people of the sandbox with dates of the past: its webhooks flow through the door into Kafka as any others, and
-the labeler leaves them alone, because its document's `since` is later. The model is trained on the issues as the sandbox has them then.
-New issues come from another seed of the same generator, or, with --issues, are the newest of the file, opened again without labels.
+    people of the past open issues ─▶ webhooks ─▶ door ─▶ Kafka       the labeler leaves them alone: its document's `since` is later
+    the labelled issues ─▶ nodag model train ─▶ label.model           the newest fifth is kept back, to judge the model by
+    people open new issues ─▶ webhooks ─▶ door ─▶ Kafka ─▶ labeler ─▶ labels and a comment
+
+Design: the first run of a data folder has all three parts, a later one only the last two. New issues come from the generator with
+another seed for each run; with --issues they are the newest of the file, opened without their labels.
 
 Invariant: what is reported as labelled was read back from the sandbox.
 """
@@ -11,21 +14,25 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
+from collections import Counter
 from datetime import datetime, timedelta, timezone
 
 import history
 import screen
+from history import ORGANISATION, write_time
 from proc import Failed, wait_until
 from services import Services
 
-ORGANISATION = "acme"
-REPOSITORY = "acme/rocket"
 APP = "nodag"
 BOT = "nodag[bot]"
 BATCH = 25  # acts in one call to the sandbox
-LABELLED_S = 60.0  # from the opening of an issue until its labels and comment must be there
-HISTORY_S = 180.0  # until all history has passed the door
-SECONDS_ISSUES_NEW_SEED = 1000003  # the new issues' seed is this far from the history's
+DECIDED_S = 60.0  # from the opening of an issue until the labeler must be done with it
+IDLE_S = 300.0  # until all webhooks of the history must have passed
+NEW_SEEDS = 1_000_003  # the seed of the n-th run's new issues is that of the history plus n times this
+SINCE_MARGIN = timedelta(hours=1)  # generated history ends that long ago
+JUDGED = 0.2  # share of the issues, the newest, that the model does not see
+EXAMPLES = (5, 30)  # least number of examples for a label to be learnt: one fifteenth of the issues, within these
+TITLE_WIDTH = 72
 
 DOCUMENT = """\
 # What the labeler keeps true on this stack. Edit it: the labeler notices.
@@ -41,149 +48,91 @@ spec:
 """
 
 
-def set_up_forge(services: Services, labels: list[str]) -> None:
-    """Organisation, repository, App and its hook. Calling it again changes nothing."""
-    sandbox = services.sandbox
-    sandbox.post("/_sandbox/repos", {"full_name": REPOSITORY, "description": "A sandbox repository", "labels": labels})
-    app = sandbox.post("/_sandbox/apps", {
-        "slug": APP, "permissions": {"issues": "write", "contents": "read", "metadata": "read"}, "events": ["issues", "label", "push"],
-        "webhook": {"url": services.door_url, "secret": services.secret_file("webhook").read_text(encoding="utf-8")}})
-    if app.get("pem"):
-        services.secret_file("app.pem", app["pem"])
-    services.remember(app_id=app["id"])
-    sandbox.post(f"/_sandbox/apps/{APP}/installations", {"account": ORGANISATION, "repositories": "all"})
-
-
-def load_history(options) -> tuple[list[history.Issue], list[history.Issue]]:
-    """(history, new issues)."""
-    now = datetime.now(timezone.utc)
-    if not options.issues:
-        past = history.generate(options.history, options.seed, now - timedelta(hours=1))
-        return past, history.generate(options.new, options.seed + SECONDS_ISSUES_NEW_SEED, now)
-    issues = history.read_csv(options.issues)
-    if len(issues) <= options.new + 50:
-        raise Failed(f"--issues {options.issues}: {len(issues)} issues are too few to train on and open {options.new} new ones")
-    return issues[:-options.new], issues[-options.new:]
-
-
-def open_history(services: Services, issues: list[history.Issue]) -> None:
-    """People open the issues of the past, with their labels; all webhooks reach the door."""
-    acts = [{"do": "open", "as": issue.author, "repository": REPOSITORY, "title": issue.title[:250], "body": issue.body,
-             "labels": issue.labels, "at": issue.created.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")} for issue in issues]
-    for start in range(0, len(acts), BATCH):
-        services.sandbox.act(*acts[start:start + BATCH])
-        screen.progress(f"{min(start + BATCH, len(acts))} of {len(acts)} issues")
-    services.sandbox.wait_for_deliveries(int(HISTORY_S))
-    screen.progress_end()
-
-
-def train(services: Services, labels: list[str]) -> dict:
-    """Trains on the sandbox's labelled issues; returns the model's metrics."""
-    data, model = services.directory / "history.csv", services.directory / "label.model"
-    issues = services.sandbox.get(f"/_sandbox/issues/{REPOSITORY}?state=all")["issues"]
-    rows = []
-    for issue in issues:
-        names = [label for label in issue["labels"] if label in labels]
-        if names:
-            whole = services.sandbox.issue(REPOSITORY, issue["number"])["issue"]
-            created = datetime.fromisoformat(whole["created_at"].replace("Z", "+00:00"))
-            rows.append(history.Issue(title=whole["title"], body=whole["body"] or "", author="", created=created, labels=names))
-    history.write_csv(data, REPOSITORY, rows)
-    services.command("model", "train", "--data", data, "--model", model, echo=True)
-    return json.loads(services.command("model", "eval", "--model", model, "--data", data, "--json"))
-
-
-def write_document(services: Services, labels: list[str]) -> None:
-    if "since" not in services.memory:
-        services.remember(since=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
-    text = DOCUMENT.format(organisation=ORGANISATION, include=json.dumps(labels), model=json.dumps(str(services.directory / "label.model")),
-                           since=services.memory["since"])
-    (services.directory / "labeler.yaml").write_text(text, encoding="utf-8")
-
-
-def show_issue(services: Services, number: int) -> dict | None:
-    """The issue if nodag is done with it: its labels, and whether nodag commented. None: not yet."""
-    seen = services.sandbox.issue(REPOSITORY, number)
-    own = [entry["label"]["name"] for entry in seen["timeline"]
-           if entry["event"] == "labeled" and (entry.get("actor") or {}).get("login") == BOT]
-    comments = [comment for comment in seen["comments"] if (comment.get("user") or {}).get("login") == BOT]
-    return {"number": number, "labels": own, "comments": len(comments)} if own and comments else None
-
-
-def open_new(services: Services, issues: list[history.Issue]) -> list[dict]:
-    """People open issues one by one; nodag's labels and comment are awaited and shown."""
-    results = []
-    for issue in issues:
-        opened = services.sandbox.act({"do": "open", "as": issue.author, "repository": REPOSITORY, "title": issue.title[:250],
-                                       "body": issue.body})[0]["issue"]
-        number, started = opened["number"], time.monotonic()
-        screen.line(f"#{number} {screen.bold(issue.title[:90])}  {screen.dim('opened by ' + issue.author)}")
-        result = None
-        try:
-            result = wait_until(lambda: show_issue(services, number), LABELLED_S / 4, "labels")
-        except Failed:
-            pass  # a model may find nothing above its thresholds; the decision's record says so
-        seconds = time.monotonic() - started
-        if result:
-            labels = " ".join(screen.green(label) for label in result["labels"])
-            screen.line(f"   → {labels}  {screen.dim(f'{seconds:.1f} s after it was opened, with a comment')}")
-        else:
-            screen.line(screen.dim("   → no label above its threshold"))
-        results.append({"number": number, "people_would_say": issue.labels, "seconds": round(seconds, 2),
-                        **(result or {"labels": [], "comments": 0})})
-    return results
-
-
-def metric(services: Services, daemon: str, name: str) -> float:
-    """The sum of a metric's series at a daemon."""
-    url = f"http://127.0.0.1:{services.admin_ports[daemon]}/metrics"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(text.rsplit(" ", 1)[1]) for text in lines if text.startswith((name + "{", name + " ")))
-
-
-def decisions(services: Services) -> int:
-    """How many decisions stand on the topic `predictions`."""
-    output = services.command("tail", "predictions", "--brokers", services.brokers, "--from-beginning", "--json")
-    return len({json.loads(text)["key"] for text in output.splitlines()})
-
-
 def run(options, services: Services) -> dict:
-    started = time.monotonic()
-    past, new = load_history(options)
-    labels = sorted({label for issue in past for label in issue.labels})
+    """Starts everything and shows the main job; returns the summary. Raises Failed where it did not work."""
+    services.remember(runs=services.memory.get("runs", 0) + 1)
+    past, new = load_issues(options, services)
     services.start_broker()
     services.create_topics()
     services.start_sandbox()
     services.start_door(ORGANISATION)
-    set_up_forge(services, [*labels, *(label for label in history.LABELS if label not in labels)])
-    if services.memory.get("history_done"):
-        screen.step("History is there from an earlier run")
-    else:
-        source = f"of {options.issues}" if options.issues else f"made by a generator with seed {options.seed}"
-        screen.step(f"History: {len(past)} labelled issues {source}, opened on the sandbox; their webhooks flow into Kafka")
-        open_history(services, past)
-        services.remember(history_done=not options.embedded)
-    screen.step("Training a model on the labelled issues")
-    metrics = train(services, labels)
-    write_document(services, labels)
-    services.start_labeler("--document", services.directory / "labeler.yaml", "--forge-url", services.sandbox.url, "--forge-app-id",
-                           services.memory["app_id"], "--forge-app-key-file", services.secret_file("app.pem"))
-    screen.step(f"People open {len(new)} new issues")
+    set_up_forge(services, [*past, *new])
+    open_history(options, services, past)
+    metrics = train(services)
+    services.start_labeler("--document", write_document(services, metrics["labels"]), "--forge-url", services.sandbox.url,
+                           "--forge-app-id", services.memory["app_id"], "--forge-app-key-file", services.key_pair("app.pem")[0])
     results = open_new(services, new)
-    services.sandbox.wait_for_deliveries()
-    stats = services.sandbox.get("/_sandbox/stats")
-    labelled = [result for result in results if result["labels"]]
-    summary = {
-        "ok": bool(labelled) and all(result["comments"] == 1 for result in labelled),
-        "broker": "embedded" if options.embedded else "given" if options.brokers else "Apache Kafka",
-        "history": len(past), "history_source": str(options.issues) if options.issues else f"generator, seed {options.seed}",
-        "deliveries": stats["deliveries"], "labels_created_by_nodag": stats["labels_created_implicitly"],
-        "records": {"published": metric(services, "ingest-github", "nodag_ingest_github_published_total"), "decisions": decisions(services)},
-        "issues_opened": len(results), "issues_labelled": len(labelled), "comments": sum(result["comments"] for result in results),
-        "issues": results, "model": metrics, "seconds": round(time.monotonic() - started, 1),
-    }
-    screen.step(f"Done: {len(labelled)} of {len(results)} new issues labelled, each with one comment, in {summary['seconds']} s")
-    if not summary["ok"]:
-        raise Failed(f"the main job did not work: no new issue was labelled, or comments are missing; look at {services.logs}/labeler.log")
-    return summary
+    return summarise(options, services, past, metrics, results)
+
+
+# -- the past ----------------------------------------------------------------------------------------------------------
+
+
+def load_issues(options, services: Services) -> tuple[list[history.Issue], list[history.Issue]]:
+    """(history, new issues)."""
+    now = datetime.now(timezone.utc)
+    if not options.issues:
+        seed = options.seed + services.memory["runs"] * NEW_SEEDS
+        return history.generate(options.history, options.seed, now - SINCE_MARGIN), history.generate(options.new, seed, now)
+    issues = history.read_file(options.issues)[-options.history_max:]
+    if len(issues) < options.new + options.history_min:
+        raise Failed(f"--issues {options.issues}: {len(issues)} issues are too few: {options.new} are opened anew, and a model "
+                     f"needs {options.history_min} or more")
+    return issues[:-options.new], issues[-options.new:]
+
+
+def set_up_forge(services: Services, issues: list[history.Issue]) -> None:
+    """Repositories with their labels, the App and its webhook. Doing it again changes nothing."""
+    sandbox = services.sandbox
+    for name in sorted({issue.repository for issue in issues}):
+        labels = {label for issue in issues if issue.repository == name for label in issue.labels}
+        labels |= set() if services.options.issues else set(history.LABELS)
+        sandbox.post("/_sandbox/repos", {"full_name": name, "labels": sorted(labels)})
+    app = sandbox.post("/_sandbox/apps", {
+        "slug": APP, "public_key": services.key_pair("app.pem")[1], "events": ["issues", "label", "push"],
+        "permissions": {"issues": "write", "contents": "read", "metadata": "read"},
+        "webhook": {"url": services.door_url, "secret": services.secret_file("webhook").read_text(encoding="ascii")}})
+    sandbox.post(f"/_sandbox/apps/{APP}/installations", {"account": ORGANISATION, "repositories": "all"})
+    services.remember(app_id=app["id"])
+
+
+def open_history(options, services: Services, issues: list[history.Issue]) -> None:
+    """People open the issues of the past, with their labels; all webhooks reach the door."""
+    if services.memory.get("history_done"):
+        screen.step("History", "is there from an earlier run (--fresh starts over)")
+        return
+    source = f"of {options.issues.name}" if options.issues else f"made up by a generator (seed {options.seed})"
+    screen.step("History", f"people open {len(issues)} labelled issues {source}, with dates of the past")
+    acts = [{"do": "open", "as": issue.author, "repository": issue.repository, "title": issue.title, "body": issue.body,
+             "labels": issue.labels, "at": write_time(issue.created)} for issue in issues]
+    for start in range(0, len(acts), BATCH):
+        services.check()
+        services.sandbox.act(*acts[start:start + BATCH])
+        screen.doing("", f"{min(start + BATCH, len(acts))} of {len(acts)} issues; {published(services)} events are in Kafka")
+    wait_for_deliveries(services)
+    screen.detail(f"their webhooks came through the door: {published(services)} events are in Kafka")
+    services.remember(history_done=True)
+
+
+def wait_for_deliveries(services: Services) -> None:
+    """Until the sandbox has no webhook to send any more."""
+    def done() -> bool:
+        services.check()
+        screen.doing("", f"waiting for the last webhooks; {published(services)} events are in Kafka")
+        return services.sandbox.deliveries_are_done()
+    wait_until(done, IDLE_S, "the webhooks to pass the door")
+
+
+# -- the model ---------------------------------------------------------------------------------------------------------
+
+
+def read_issues(services: Services) -> list[history.Issue]:
+    """The labelled issues as they are on the sandbox now, oldest first, without nodag's own labels."""
+    issues = []
+    for repository in sorted(repo["full_name"] for repo in services.sandbox.get(f"/_sandbox/state")["repos"].values()):
+        for number in services.sandbox.numbers(repository):
+            whole = services.sandbox.issue(repository, number)
+            issue = whole["issue"]
+            issues.append(history.Issue(title=issue["title"], body=issue["body"] or "", repository=repository,
+                                        created=datetime.fromisoformat(issue["created_at"]), labels=whole["labels"]))
+    return sorted((issue for issue in issues if issue.labels), key=lambda issue: issue.created)

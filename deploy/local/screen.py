@@ -1,19 +1,30 @@
-"""What the local stack shows on the terminal: steps, results, where to look next. Colours on a terminal only.
+"""What the local stack shows on the terminal: steps with their time, details, where to look next.
 
-Invariant: without a terminal (or with NO_COLOR set) the output is plain text, one line an event.
+    [  2.4s]  Topics      13 topics
+    ^ since   ^ the step  ^ what came of it; details stand below it in the same column
+      the start
+
+Design: a step is shown when it is done; on a terminal a dim line says before what is being done, and is replaced. Colours on a
+terminal only. Invariant: without a terminal (or with NO_COLOR set, or TERM=dumb) the output is plain text, whole lines only.
 """
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 
-_TTY = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+NAME_WIDTH = 10  # of the names of steps
+MARGIN = 2 + 8 + 2 + NAME_WIDTH + 2  # columns before a detail
+
+_LIVE = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+_COLOURS = _LIVE and not os.environ.get("NO_COLOR")
 _STARTED = time.monotonic()
+_transient = False  # the cursor is on a line that the next output replaces
 
 
 def _paint(code: str, text: str) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if _TTY else text
+    return f"\x1b[{code}m{text}\x1b[0m" if _COLOURS else text
 
 
 def bold(text: str) -> str:
@@ -28,26 +39,66 @@ def green(text: str) -> str:
     return _paint("32", text)
 
 
-def step(text: str) -> None:
-    """A part of the work begins."""
-    print(f"{dim(f'{time.monotonic() - _STARTED:6.1f}s')}  {bold(text)}", flush=True)
+def red(text: str) -> str:
+    return _paint("31", text)
+
+
+def columns() -> int:
+    """How wide the terminal is; 100 where there is none."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def cut(text: str, width: int) -> str:
+    """The text in one line of at most `width` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[:max(1, width - 1)].rstrip() + "…"
+
+
+def seconds() -> float:
+    """Since the start."""
+    return time.monotonic() - _STARTED
+
+
+def _print(text: str) -> None:
+    global _transient
+    if _transient:
+        sys.stdout.write("\r\x1b[K")
+        _transient = False
+    print(text, flush=True)
+
+
+def doing(name: str, text: str) -> None:
+    """On a terminal: says what is being done, until the next line replaces it. Nothing elsewhere."""
+    global _transient
+    if _LIVE:
+        shown = cut(text, columns() - MARGIN - 1)
+        sys.stdout.write(f"\r\x1b[K{dim(f'{seconds():9.1f}s  {name:<{NAME_WIDTH}}  {shown}')}")
+        sys.stdout.flush()
+        _transient = True
+
+
+def step(name: str, text: str) -> None:
+    """A step is done, or begins a part of which the lines below tell."""
+    clock = dim(f"{seconds():9.1f}s")
+    _print(f"{clock}  {bold(f'{name:<{NAME_WIDTH}}')}  {text}")
+
+
+def detail(text: str) -> None:
+    """More about the step above."""
+    _print(" " * MARGIN + text)
 
 
 def line(text: str = "") -> None:
-    """A detail of the present part."""
-    print(f"         {text}" if text else "", flush=True)
-
-
-def progress(text: str) -> None:
-    """Replaces the last progress line on a terminal; says nothing elsewhere."""
-    if _TTY:
-        print(f"\r\x1b[K         {dim(text)}", end="", flush=True)
-
-
-def progress_end() -> None:
-    if _TTY:
-        print("\r\x1b[K", end="", flush=True)
+    """A line of its own, from the left edge."""
+    _print(text)
 
 
 def error(text: str) -> None:
-    print(f"up: {text}", file=sys.stderr, flush=True)
+    """What went wrong, on standard error."""
+    global _transient
+    if _transient:
+        sys.stdout.write("\r\x1b[K")
+        sys.stdout.flush()
+        _transient = False
+    name = _paint("31", "up:") if _COLOURS and sys.stderr.isatty() else "up:"
+    print(f"{name} {text}", file=sys.stderr, flush=True)

@@ -1,39 +1,50 @@
 """Starting, watching and stopping the programs of the local stack.
 
-Design: one method for each program; each returns when the program is ready (its ready file, or its port answers). What must be the same
-in the next run (ports, secrets, ids) is in DIR/stack.json.
+Design: one method for each program; each returns when the program is ready (its ready file, or its port answers). What must be
+the same in the next run (ports, ids, whose data this is) is in DIR/stack.json.
 
-    DIR/stack.json  kafka/  sandbox.json(.d)  secrets/  secrets.yaml  labeler.yaml  label.model  history.csv  logs/  run/
+    DIR/  stack.json  kafka/  sandbox.json(.d)  secrets/  secrets.yaml  labeler.yaml  history.csv  label.model  logs/  run/
+    DIR/embedded/     the same for runs with --embedded, thrown away at each start: the broker keeps nothing either
 
-Invariants: programs are stopped in reverse order, the daemons by SIGTERM so that they drain; secrets are files that only their owner reads.
+Invariants: one `up` at a time for a DIR (lock); programs are stopped in reverse order, by SIGTERM, so that they drain;
+secrets are files that only their owner reads; what listens, listens on 127.0.0.1.
 """
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import random
 import secrets
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import distribution
 import screen
 from kafka import LocalKafka
 from proc import Failed, Proc, free_ports, port_is_free, wait_until
 from sandbox_api import Sandbox
 
-READY_S = 30.0  # a daemon that is not ready by then is stuck
-COMMAND_S = 120.0  # training on thousands of issues takes seconds
-WATCH_S = 1.0  # how often a running stack looks whether its programs still run
+READY_S = 60.0  # a daemon takes less than a second; on a busy machine a multiple
+COMMAND_S = 300.0  # training on thousands of issues takes seconds
+WATCH_S = 0.5  # how often a running stack looks whether its programs still run
+DRAIN_S = 15  # what daemons are given to drain: below proc.STOP_S, so that they end by themselves
+KEY_BITS = 2048  # of the sandbox App's key, as GitHub makes them
+REPOSITORY_IDS = 1 << 30  # first repository ids of a new world lie below: a Kafka that outlives it never sees one twice
+COMPLAINTS = 3  # lines of a daemon's log in an error message
 
 
 class Services:
-    """The programs of one data folder."""
+    """The programs of one data folder. `options` are stack.py's, `root` is the checkout."""
 
     def __init__(self, options, root: Path):
         self.options, self.root = options, root
-        self.directory = options.dir.resolve()
+        self.directory = options.dir.resolve() / ("embedded" if options.embedded else "")
         self.logs = self.directory / "logs"
-        for folder in (self.directory, self.logs, self.directory / "secrets", self.directory / "run"):
+        self._lock = self._take_folder()
+        for folder in (self.logs, self.directory / "secrets", self.directory / "run"):
             folder.mkdir(parents=True, exist_ok=True)
         os.chmod(self.directory / "secrets", 0o700)
         self.memory = self._recall()
@@ -43,18 +54,45 @@ class Services:
         self.door_url = ""
         self.admin_ports: dict[str, str] = {}
         self._running: list[Proc] = []
+        self._reported: set[int] = set()  # pids whose bad end was told already
 
-    # -- memory ------------------------------------------------------------------------------------------------------
+    # -- the folder and what it remembers ------------------------------------------------------------------------------
+
+    def _take_folder(self):
+        """The open lock file; removes earlier data first where that is asked for."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        lock = open(self.directory / ".lock", "w", encoding="ascii")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed(f"another `up` runs on {self.directory}: stop it (Ctrl-C there), or take another --dir") from None
+        old = [path for path in self.directory.iterdir() if path.name != ".lock"]
+        if not old or not (self.options.fresh or self.options.embedded):
+            return lock
+        if not (self.directory / "stack.json").exists() and [path.name for path in old] != ["embedded"]:
+            raise Failed(f"{self.directory} does not look like a data folder of `up` (it has no stack.json), and is not "
+                         "removed; do it by hand, or take another --dir")
+        for path in old:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        return lock
 
     def _recall(self) -> dict:
         path = self.directory / "stack.json"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            memory = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            path.write_text("{}\n", encoding="utf-8")
-            return {}
+            memory = {}
         except ValueError:
             raise Failed(f"{path} is damaged; start over with --fresh") from None
+        world = {"kafka": self.options.brokers or "its own",
+                 "history": str(self.options.issues.resolve()) if self.options.issues else "the generator"}
+        for name, value in world.items():
+            if memory.get(name, value) != value and not self.options.github:
+                raise Failed(f"the data in {self.directory} belongs to another {name} ({memory[name]}, now {value}): take "
+                             "another --dir, or start over with --fresh")
+        self.memory = memory
+        self.remember(**world)
+        return self.memory
 
     def remember(self, **values) -> None:
         self.memory |= values
@@ -69,145 +107,213 @@ class Services:
             self.remember(**{key: free_ports(1)[0]})
         return self.memory[key]
 
-    def secret_file(self, name: str, content: str | None = None) -> Path:
-        """A file under secrets/, made with `content` or 32 random bytes if it is not there yet."""
+    def secret_file(self, name: str) -> Path:
+        """A file under secrets/ with 32 random bytes, made when it is not there yet."""
         path = self.directory / "secrets" / name
-        if content is not None or not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(content or secrets.token_hex(32))
+        if not path.exists():
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+                file.write(secrets.token_hex(32))
         return path
 
-    # -- programs ----------------------------------------------------------------------------------------------------
+    def key_pair(self, name: str) -> tuple[Path, str]:
+        """The file of a private RSA key under secrets/, made when it is not there yet, and the public key (PEM)."""
+        path = self.directory / "secrets" / name
+        if not path.exists():
+            part = path.with_suffix(".part")
+            run_openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{KEY_BITS}", "-out", part)
+            os.chmod(part, 0o600)
+            part.rename(path)
+        return path, run_openssl("pkey", "-in", path, "-pubout")
+
+    def shown(self, path: Path) -> str:
+        """A path as short as it can be written here."""
+        relative = os.path.relpath(path)
+        return relative if not relative.startswith("../..") else str(path)
+
+    # -- running programs ----------------------------------------------------------------------------------------------
 
     def program(self, name: str) -> Path:
-        return self.root / "build" / "release" / "bin" / name
+        """An executable of nodag: in $NODAG_BIN, else as `up` built it."""
+        folder = Path(os.environ.get("NODAG_BIN") or self.root / "build" / "release" / "bin")
+        path = folder / name
+        if not path.exists():
+            raise Failed(f"{path} is not there: `deploy/local/up` builds it (and NODAG_BIN names the folder of another build)")
+        return path
 
-    def command(self, *arguments, echo: bool = False) -> str:
-        """Runs a nodag command to its end and returns its output; Failed with what it said otherwise."""
+    def command(self, *arguments) -> str:
+        """Runs a nodag command to its end and returns its output. Failed, with what it said, when it fails."""
         argv = [str(self.program("nodag")), *map(str, arguments)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=COMMAND_S, stdin=subprocess.DEVNULL)
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=COMMAND_S,
+                                  stdin=subprocess.DEVNULL, check=False)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"`nodag {' '.join(argv[1:])}` took more than {COMMAND_S:g} s") from None
         if done.returncode != 0:
-            raise Failed(f"`nodag {' '.join(map(str, arguments))}` failed with status {done.returncode}:\n{done.stderr or done.stdout}")
-        if echo:
-            for text in done.stdout.splitlines():
-                screen.line(text)
+            raise Failed(f"`nodag {' '.join(argv[1:])}` failed with status {done.returncode}:\n{done.stderr or done.stdout}")
         return done.stdout
 
-    def _start(self, name: str, argv: list, ready: Path) -> dict[str, str]:
-        """Starts a program and waits for its ready file; returns the file's name=value lines."""
+    def _start(self, name: str, argv: list, ready: Path) -> str:
+        """Starts a program and waits for its ready file; returns what that says."""
         ready.unlink(missing_ok=True)
-        proc = Proc.start([str(part) for part in argv], self.logs / f"{name}.log", name=name)
+        log = self.logs / f"{name}.log"
+        if log.exists():  # the complaints of an earlier run must not be taken for this one's
+            log.rename(log.with_name(log.name + ".before"))
+        proc = Proc.start([str(part) for part in argv], log, name=name)
         self._running.append(proc)
-        wait_until(ready.exists, READY_S, f"{name} to be ready", proc)
-        lines = ready.read_text(encoding="utf-8").splitlines()
-        return dict(text.split("=", 1) for text in lines if "=" in text)
+        wait_until(lambda: ready.exists() or self.check(), READY_S, f"{name} to be ready", proc)
+        return ready.read_text(encoding="utf-8")
 
     def _start_daemon(self, name: str, *arguments) -> dict[str, str]:
         ready = self.directory / "run" / f"{name}.ready"
-        told = self._start(name, [self.program(f"nodag-{name}"), "--brokers", self.brokers, "--admin-address", "127.0.0.1:0",
-                                  "--ready-file", ready, "--kafka-properties", self._kafka_properties(), *arguments], ready)
-        self.admin_ports[name] = told["admin_port"]
-        return told
+        told = self._start(name, [self.program(f"nodag-{name}"), *self.kafka_options(), "--admin-address", "127.0.0.1:0",
+                                  "--ready-file", ready, "--drain-timeout", f"{DRAIN_S}s", *arguments], ready)
+        values = dict(text.split("=", 1) for text in told.splitlines())
+        self.admin_ports[name] = values["admin_port"]
+        return values
 
-    def _kafka_properties(self) -> Path:
+    def kafka_options(self) -> list[str]:
+        """What every program that talks to Kafka is given."""
         path = self.directory / "kafka.properties"
-        path.write_text("# Properties of librdkafka for this stack: the broker listens on IPv4 only.\nbroker.address.family=v4\n",
-                        encoding="utf-8")
-        return path
-
-    def start_broker(self) -> None:
         if self.options.brokers:
-            screen.step(f"Using the Kafka at {self.brokers}")
-        elif self.options.embedded:
-            screen.step("Starting the embedded broker")
-            ready = self.directory / "run" / "mock.ready"
-            told = self._start("mock", [self.program("nodag-mock"), "--ready-file", ready], ready)
-            self.brokers = told["brokers"]
-            screen.line("it is librdkafka's mock cluster, for a first look and for fault tests: nothing survives a stop, and only the")
-            screen.line("newest few megabytes of a partition are kept")
+            path.write_text("# librdkafka properties of this stack: TLS, SASL and the like go here.\n", encoding="utf-8")
         else:
-            screen.step("Starting Apache Kafka (KRaft, one node)")
-            self.kafka = LocalKafka(self.directory / "kafka", say=screen.line)
-            self.kafka.start()
-            self.brokers = self.kafka.brokers
-            screen.line(f"serving at {self.brokers}, data in {os.path.relpath(self.directory / 'kafka')}")
+            path.write_text("# librdkafka properties of this stack: the broker listens on IPv4 only.\n"
+                            "broker.address.family=v4\n", encoding="utf-8")
+        return ["--brokers", self.brokers, "--kafka-properties", str(path)]
 
-    def create_topics(self) -> None:
-        if self.options.embedded:
-            return  # the mock has them from its start; it knows no CreateTopics
-        screen.step("Creating topics")
-        self.command("topics", "create", "--brokers", self.brokers, "--kafka-properties", self._kafka_properties(), "--replication", "1")
-
-    def start_sandbox(self) -> Sandbox:
-        screen.step("Starting the sandbox forge, a GitHub for this machine")
-        ready = self.directory / "run" / "sandbox.ready"
-        argv = [sys.executable, self.root / "deploy" / "sandbox" / "forge.py", "--port", self.port("sandbox"), "--ready-file", ready]
-        if not self.options.embedded:
-            argv += ["--state", self.directory / "sandbox.json"]
-        self._start("sandbox", argv, ready)
-        self.sandbox = Sandbox(ready.read_text(encoding="utf-8").strip())
-        screen.line(f"its pages: {self.sandbox.url}/")
-        return self.sandbox
-
-    def start_door(self, organisation: str) -> None:
-        """The GitHub door for the sandbox's webhooks."""
-        screen.step("Starting nodag-ingest-github, the door for webhooks")
-        self.secret_file("webhook")
-        path = self.directory / "secrets.yaml"
-        path.write_text("# Which secret signs whose webhooks.\nsecrets:\n  - id: local\n    file: secrets/webhook\n"
-                        f"    organisations: [{organisation}]\n", encoding="utf-8")
-        told = self._start_daemon("ingest-github", "--listen", f"127.0.0.1:{self.port('door')}", "--secrets", path)
-        self.door_url = f"http://127.0.0.1:{told['port']}/webhooks/github"
-        screen.line(f"listening at {self.door_url}")
-
-    def start_labeler(self, *arguments) -> None:
-        screen.step("Starting nodag-labeler")
-        self._start_daemon("labeler", *arguments)
-        screen.line("ready: it has joined the topic and read its tables")
-
-    # -- the real GitHub ---------------------------------------------------------------------------------------------
-
-    def start_door_for_github(self) -> None:
-        screen.step("Starting nodag-ingest-github")
-        scopes = [part for pattern in self.options.scope for part in ("--scope", pattern)]
-        self._start_daemon("ingest-github", "--listen", self.options.listen, "--secret-file",
-                           self.options.webhook_secret_file.resolve(), *scopes)
-
-    def start_labeler_for_github(self) -> None:
-        who = ["--forge-token-file", self.options.forge_token_file.resolve()] if self.options.forge_token_file else [
-            "--forge-app-id", self.options.forge_app_id, "--forge-app-key-file", self.options.forge_app_key_file.resolve()]
-        self.start_labeler("--document", self.options.document.resolve(), "--forge-url", self.options.forge_url, *who)
-
-    # -- the end -----------------------------------------------------------------------------------------------------
+    def check(self) -> None:
+        """Raises Failed when a program has ended by itself, with its own last complaint."""
+        for proc in self._running:
+            if not proc.alive():
+                self._reported.add(proc.pid)
+                raise Failed(f"{proc.name} ended by itself with status {proc.exit_text()}{explain(proc.logs[0])}")
+        if self.kafka and not self.kafka.alive():
+            raise Failed(f"Kafka ended by itself; its log is {self.kafka.log}")
 
     def watch(self) -> None:
         """Returns never, unless a program ends by itself: then Failed."""
         while True:
-            for proc in self._running:
-                if not proc.alive():
-                    raise Failed(f"{proc.name} ended by itself with status {proc.exit_text()}\n{proc.tail()}")
-            if self.kafka and not self.kafka.alive():
-                raise Failed(f"Kafka ended by itself; its log is {self.kafka.log}")
+            self.check()
             self._running[0].wait(WATCH_S)
 
     def stop(self) -> bool:
         """Stops everything, newest first. False if something had to be killed or ended badly."""
-        screen.step("Stopping")
         well = True
         for proc in reversed(self._running):
+            screen.doing("Stopping", proc.name)
             try:
                 proc.stop()
-                if proc.status not in (0, None):
-                    screen.error(f"{proc.name} ended with status {proc.exit_text()}\n{proc.tail()}")
+                if proc.status not in (0, None) and proc.pid not in self._reported:
+                    screen.error(f"{proc.name} ended with status {proc.exit_text()}{explain(proc.logs[0])}")
                     well = False
             except Failed as failure:
                 screen.error(str(failure))
                 well = False
         if self.kafka:
+            screen.doing("Stopping", "Kafka")
             try:
                 self.kafka.stop()
             except Failed as failure:
                 screen.error(str(failure))
                 well = False
         return well
+
+    # -- the programs --------------------------------------------------------------------------------------------------
+
+    def start_broker(self) -> None:
+        if self.options.brokers:
+            screen.step("Kafka", f"the one that runs at {self.brokers}")
+        elif self.options.embedded:
+            self._start_mock()
+        else:
+            self._start_kafka()
+
+    def _start_mock(self) -> None:
+        ready = self.directory / "run" / "mock.ready"
+        told = self._start("mock", [self.program("nodag-mock"), "--ready-file", ready], ready)
+        self.brokers = dict(text.split("=", 1) for text in told.splitlines())["brokers"]
+        screen.step("Kafka", f"none: librdkafka's mock cluster at {self.brokers}, for a first look and for fault tests.")
+        screen.detail("Nothing survives a stop, and only the newest few megabytes of a partition are kept.")
+
+    def _start_kafka(self) -> None:
+        screen.doing("Kafka", "starting Apache Kafka")
+        self.kafka = LocalKafka(self.directory / "kafka", self.port("kafka"), say=lambda text: screen.step("Kafka", text))
+        self.kafka.start()
+        self.brokers = self.kafka.brokers
+        jar = next((distribution.folder() / "lib").glob("kafka_2.*.jar")).stem
+        screen.step("Kafka", f"Apache Kafka {jar.rpartition('-')[2]} (KRaft, one node) at {self.brokers}")
+
+    def create_topics(self) -> None:
+        if not self.options.embedded:  # the mock has them from its start, and knows no CreateTopics
+            screen.doing("Topics", "creating")
+            self.command("topics", "create", *self.kafka_options(), *([] if self.options.brokers else ["--replication", "1"]))
+        screen.step("Topics", "github.events and all others that nodag knows: `nodag topics list`")
+
+    def start_sandbox(self) -> Sandbox:
+        screen.doing("Forge", "starting the sandbox")
+        ready = self.directory / "run" / "sandbox.ready"
+        state = self.directory / "sandbox.json"
+        if not state.exists():
+            first = {"format": 1, "counters": {"repo": random.SystemRandom().randrange(REPOSITORY_IDS)}}
+            state.write_text(json.dumps(first), encoding="utf-8")
+        url = self._start("sandbox", [sys.executable, self.root / "deploy" / "sandbox" / "forge.py", "--port",
+                                      self.port("sandbox"), "--ready-file", ready, "--state", state], ready)
+        self.sandbox = Sandbox(url.strip())
+        screen.step("Forge", f"a sandbox that behaves as GitHub does: {self.sandbox.url}/")
+        return self.sandbox
+
+    def start_door(self, organisation: str) -> None:
+        """The GitHub door for the sandbox's webhooks."""
+        screen.doing("Door", "starting nodag-ingest-github")
+        self.secret_file("webhook")
+        path = self.directory / "secrets.yaml"
+        path.write_text("# Which secret signs whose webhooks. Edit it: the door notices.\nsecrets:\n  - id: local\n"
+                        f"    file: {json.dumps(str(self.directory / 'secrets' / 'webhook'))}\n"
+                        f"    organisations: [{organisation}]\n", encoding="utf-8")
+        told = self._start_daemon("ingest-github", "--listen", f"127.0.0.1:{self.port('door')}", "--secrets", path)
+        self.door_url = f"http://127.0.0.1:{told['port']}/webhooks/github"
+        screen.step("Door", f"nodag-ingest-github takes signed webhooks at {self.door_url}")
+
+    def start_labeler(self, *arguments) -> None:
+        screen.doing("Labeler", "starting nodag-labeler")
+        self._start_daemon("labeler", *arguments)
+        screen.step("Labeler", "nodag-labeler has joined github.events and read what it decided before")
+
+    # -- the real GitHub -----------------------------------------------------------------------------------------------
+
+    def start_door_for_github(self) -> None:
+        scopes = [part for pattern in self.options.scope for part in ("--scope", pattern)]
+        self._start_daemon("ingest-github", "--listen", self.options.listen, "--secret-file",
+                           self.options.webhook_secret_file.resolve(), *scopes)
+        screen.step("Door", f"nodag-ingest-github takes signed webhooks at http://{self.options.listen}/webhooks/github")
+
+    def start_labeler_for_github(self) -> None:
+        who = ["--forge-token-file", self.options.forge_token_file.resolve()] if self.options.forge_token_file else [
+            "--forge-app-id", self.options.forge_app_id, "--forge-app-key-file", self.options.forge_app_key_file.resolve()]
+        self.start_labeler("--document", self.options.document.resolve(), "--forge-url", self.options.forge_url, *who)
+
+
+def run_openssl(*arguments) -> str:
+    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise Failed(f"openssl {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def explain(log: Path) -> str:
+    """Why a daemon ended, by the last complaints of its log, and where the whole log is."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    complaints = []
+    for text in lines:
+        try:
+            entry = json.loads(text)
+        except ValueError:
+            complaints.append(text)  # not the log's own form: the linker, Python, an assertion
+            continue
+        if entry.get("level") == "error":
+            said = [str(entry[name]) for name in ("reason", "detail", "error") if entry.get(name)]
+            complaints.append(": ".join([entry.get("message", ""), *said]))
+    return "\n".join(["", *("  " + text for text in complaints[-COMPLAINTS:]), f"  all of it: {log}"])

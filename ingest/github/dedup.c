@@ -1,8 +1,9 @@
 /*
  * The memory of deliveries: see dedup.h.
  *
- * Design: entries stand in a hash table with chains; published ones also in a list by age, oldest first, from which they are
- * dropped when there are too many or they are too old. Looking up drops what is too old, so that no timer is needed.
+ * Design: entries stand in a hash table with chains; published ones also in a list by age, oldest first, from
+ * which they are dropped when there are too many or they are too old. Looking up drops what is too old, so that
+ * no timer is needed.
  *
  *      buckets: [ ]─▶entry─▶entry      oldest ─▶ entry ─▶ entry ─▶ … ─▶ newest
  *               [ ]─▶entry

@@ -7,12 +7,13 @@
  *                                    │
  *                                    └──────── dedup_finish(code) ──▶ forgotten, so that a redelivery goes through
  *
- * Who comes while an entry is in flight waits for its outcome; the first one waits as well, so that one path leads to every
- * answer. A waiter that goes away before the outcome leaves the entry alone: the record may still be published.
+ * Who comes while an entry is in flight waits for its outcome; the first one waits as well, so that one path
+ * leads to every answer. A waiter that goes away before the outcome leaves the entry alone: the record may
+ * still be published.
  *
- * Invariants: waiters are told exactly once, in the order in which they came, unless they left; entries in flight are bounded
- * by the producer's queue, published ones by DEDUP_PUBLISHED_MAX and DEDUP_AGE_MAX_MS; consumers deduplicate by ce_id anyway, so
- * that forgetting is safe.
+ * Invariants: waiters are told exactly once, in the order in which they came, unless they left; entries in
+ * flight are bounded by the producer's queue, published ones by DEDUP_PUBLISHED_MAX and DEDUP_AGE_MAX_MS;
+ * consumers deduplicate by ce_id anyway, so that forgetting is safe.
  */
 #ifndef NODAG_INGEST_GITHUB_DEDUP_H
 #define NODAG_INGEST_GITHUB_DEDUP_H
@@ -62,7 +63,10 @@ enum dedup_verdict {
 /* Makes an empty memory with these bounds; owned. Loop thread. */
 struct dedup *dedup_new(struct loop *loop, size_t published_max, int64_t age_max_ms);
 
-/* Forgets everything; waiters are not told, entries in flight must not be finished any more. NULL allowed. Loop thread. */
+/*
+ * Forgets everything; waiters are not told, entries in flight must not be finished any more. NULL allowed. Loop
+ * thread.
+ */
 void dedup_free(struct dedup *dedup);
 DEFINE_CLEANUP(struct dedup *, dedup_free)
 
@@ -70,8 +74,8 @@ DEFINE_CLEANUP(struct dedup *, dedup_free)
 struct dedup_key dedup_key_of(const struct delivery_head *head);
 
 /*
- * Looks a delivery up, and notes it if it is new. With DEDUP_FIRST and DEDUP_IN_FLIGHT the waiter (borrowed, with `finished` set) waits from
- * now on; `ret_entry` is set with DEDUP_FIRST. Loop thread.
+ * Looks a delivery up, and notes it if it is new. With DEDUP_FIRST and DEDUP_IN_FLIGHT the waiter (borrowed,
+ * with `finished` set) waits from now on; `ret_entry` is set with DEDUP_FIRST. Loop thread.
  */
 enum dedup_verdict dedup_begin(struct dedup *dedup, const struct dedup_key *key,
                                struct dedup_waiter *waiter, struct dedup_entry **ret_entry);

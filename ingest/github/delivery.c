@@ -1,15 +1,16 @@
 /*
  * One request at the door: see delivery.h.
  *
- * Design: a request that its head refuses never becomes a `struct delivery`. One that is accepted moves through the states
- * below; delivery_answer is the only place that answers it, logs a refusal and counts.
+ * Design: a request that its head refuses never becomes a `struct delivery`. One that is accepted moves through
+ * the states below; delivery_answer is the only place that answers it, logs a refusal and counts.
  *
  *      RECEIVING ──on_end──▶ PARSING ──▶ PUBLISHING ──▶ ANSWERED
  *          └───────────────────┴─────────────┴─────────────▲   refused, deadline, drained
  *
- * Why the deadline: GitHub waits 10 s for an answer. The bus gives a record up after --message-timeout; the deadline is the
- * promise that holds if that is set too long or the parse queue is full. A record that is acknowledged after it is
- * remembered as published, so that the redelivery is answered 202 and not published again.
+ * Why the deadline: GitHub waits 10 s for an answer. The bus gives a record up after --message-timeout; the
+ * deadline is the promise that holds if that is set too long or the parse queue is full. A record that is
+ * acknowledged after it is remembered as published, so that the redelivery is answered 202 and not published
+ * again.
  */
 #include "ingest/github/delivery.h"
 

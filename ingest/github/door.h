@@ -1,14 +1,14 @@
 /*
  * The door: what all requests share.
  *
- * Design: main.c makes one door and gives it the bus and the secrets; the HTTP server hands requests to delivery.c, which
- * finds everything else here. Publications live apart from requests, because a client may leave while its record is on the
- * way to the broker.
+ * Design: main.c makes one door and gives it the bus and the secrets; the HTTP server hands requests to
+ * delivery.c, which finds everything else here. Publications live apart from requests, because a client may
+ * leave while its record is on the way to the broker.
  *
  *      request ──▶ delivery ──waits──▶ dedup entry ◀──finishes── publication ◀──delivered── bus
  *
- * Draining: new requests are answered 503; bodies that are still arriving get DOOR_DRAIN_BODY_MS; everything under way gets its
- * answer; then `drained` is called.
+ * Draining: new requests are answered 503; bodies that are still arriving get DOOR_DRAIN_BODY_MS; everything
+ * under way gets its answer; then `drained` is called.
  *
  * Invariants: loop thread only; the bus outlives the door's last publication (main.c flushes before it frees).
  */
@@ -67,19 +67,26 @@ struct door {
 struct door *door_new(struct loop *loop, struct bus *bus, struct metrics *registry,
                       const struct door_settings *settings);
 
-/* Frees it; its requests must have been closed (the server freed). Records on their way are forgotten. NULL allowed. Loop thread. */
+/*
+ * Frees it; its requests must have been closed (the server freed). Records on their way are forgotten. NULL
+ * allowed. Loop thread.
+ */
 void door_free(struct door *door);
 DEFINE_CLEANUP(struct door *, door_free)
 
 /* Puts a set of secrets (taken) into force; requests under way go on with theirs. Loop thread. */
 void door_take_secrets(struct door *door, struct secrets *secrets);
 
-/* Begins to drain; calls `drained(argument)` once, when no request and no record is under way; maybe from within this call. Loop thread. */
+/*
+ * Begins to drain; calls `drained(argument)` once, when no request and no record is under way; maybe from
+ * within this call. Loop thread.
+ */
 void door_drain(struct door *door, void (*drained)(void *argument), void *argument);
 
 /*
- * Hands a record to the bus for a dedup entry, which is finished with the outcome, at once if the bus refuses it. The
- * message's value is taken (made by base/memory.h) whatever comes of it; `label` (static) names the event in metrics. Loop thread.
+ * Hands a record to the bus for a dedup entry, which is finished with the outcome, at once if the bus refuses
+ * it. The message's value is taken (made by base/memory.h) whatever comes of it; `label` (static) names the
+ * event in metrics. Loop thread.
  */
 void door_publish(struct door *door, struct dedup_entry *entry, const struct bus_message *message,
                   const char *label);

@@ -1,10 +1,11 @@
 /*
  * What the door counts: one place for names, help texts and labels.
  *
- * Design: labels come from small tables (statuses, reasons, known events) and from the configuration (ids of secrets), never
- * from what a stranger sends.
+ * Design: labels come from small tables (statuses, reasons, known events) and from the configuration (ids of
+ * secrets), never from what a stranger sends.
  *
- * Invariant: every request that reaches the door adds one to nodag_ingest_github_deliveries_total, with what came of it.
+ * Invariant: every request that reaches the door adds one to nodag_ingest_github_deliveries_total, with what
+ * came of it.
  */
 #ifndef NODAG_INGEST_GITHUB_DOOR_METRICS_H
 #define NODAG_INGEST_GITHUB_DOOR_METRICS_H

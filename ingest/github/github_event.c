@@ -1,8 +1,8 @@
 /*
  * The table of events and what is made of it: see github_event.h.
  *
- * Design: `event_rows` is searched from the top; the first row whose event and, if it has one, action prefix fit is used.
- * The last row fits everything. Members that a row leaves out follow the general rule.
+ * Design: `event_rows` is searched from the top; the first row whose event and, if it has one, action prefix
+ * fit is used. The last row fits everything. Members that a row leaves out follow the general rule.
  *
  * Invariant: only texts that is_clean() passes get into the envelope, so that envelope_encode cannot fail on a payload.
  */

@@ -1,11 +1,11 @@
 /*
  * One delivery → one event: envelope and key, by one table.
  *
- * Sources: the CloudEvents "GitHub CloudEvents Adapter" document (cloudevents/adapters/github.md) for the events that it
- * names; GitHub, "Webhook events and payloads" for the rest; the topics table for the key.
+ * Sources: the CloudEvents "GitHub CloudEvents Adapter" document (cloudevents/adapters/github.md) for the
+ * events that it names; GitHub, "Webhook events and payloads" for the rest; the topics table for the key.
  *
- * Design: a row for each event (or each kind of action of one) names the payload members that make type, source, subject,
- * time and key; what the adapter document does not name follows one rule:
+ * Design: a row for each event (or each kind of action of one) names the payload members that make type,
+ * source, subject, time and key; what the adapter document does not name follows one rule:
  *
  *      id       X-GitHub-Delivery
  *      type     com.github.EVENT, and .ACTION if the payload has an action made of letters, digits, `_`, `-` and `.`
@@ -15,8 +15,9 @@
  *      key      ID#number for issues, pull requests and discussions; else the id of the repository, organisation,
  *               account or sender; else the event's name
  *
- * Where the document says "current time" (pushes, labels, stars, …) the latest time in the payload stands instead, so that
- * a redelivery makes the same event. `status` has the type com.github.status: the document leaves open whether the state is added.
+ * Where the document says "current time" (pushes, labels, stars, …) the latest time in the payload stands
+ * instead, so that a redelivery makes the same event. `status` has the type com.github.status: the document
+ * leaves open whether the state is added.
  *
  * Invariants: a pure function of its arguments; every envelope that it makes can be encoded; equal payload and head
  * give an equal event unless the payload has no time at all.
@@ -49,13 +50,16 @@ struct github_event {
 };
 
 /*
- * Makes the event. `secret_id` is borrowed, `received_ms` the time of receipt since 1970. `ret_event` must stay where it is
- * while its envelope is used. Any thread.
+ * Makes the event. `secret_id` is borrowed, `received_ms` the time of receipt since 1970. `ret_event` must stay
+ * where it is while its envelope is used. Any thread.
  */
 void github_event_make(const struct delivery_head *head, const struct payload *payload,
                        const char *secret_id, int64_t received_ms, struct github_event *ret_event);
 
-/* Returns `event` as a text of static storage if the table knows it, else "other": a bounded label for metrics. Any thread. */
+/*
+ * Returns `event` as a text of static storage if the table knows it, else "other": a bounded label for metrics.
+ * Any thread.
+ */
 const char *github_event_label(struct text event);
 
 #endif

@@ -91,8 +91,8 @@ struct refusal {
 };
 
 /*
- * Checks the head in the order event, delivery, hook and target (400), content type (415), signature (401). 0: accepted;
- * ERR_INPUT: refused as `ret_refusal` says. Any thread.
+ * Checks the head in the order event, delivery, hook and target (400), content type (415), signature (401). 0:
+ * accepted; ERR_INPUT: refused as `ret_refusal` says. Any thread.
  */
 int head_read(const struct head_input *input, struct delivery_head *ret_head,
               struct refusal *ret_refusal) MUST_CHECK;

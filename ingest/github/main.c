@@ -8,8 +8,9 @@
  *                       ▲
  *      secrets ─────────┘  read at the start, at SIGHUP and when one of their files changes
  *
- * Invariants: without a valid set of secrets the daemon does not start; later an invalid one changes nothing but the log and a
- * metric, and is read again every SECRETS_RETRY_MS until it is valid; the daemon is ready while the broker can be reached.
+ * Invariants: without a valid set of secrets the daemon does not start; later an invalid one changes nothing
+ * but the log and a metric, and is read again every SECRETS_RETRY_MS until it is valid; the daemon is ready
+ * while the broker can be reached.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -26,7 +27,10 @@
 #include "ingest/github/door.h"
 #include "topics/bus_kafka.h"
 
-/* How soon an invalid set of secrets is read again: a secret's file may come later than the configuration that names it. */
+/*
+ * How soon an invalid set of secrets is read again: a secret's file may come later than the configuration that
+ * names it.
+ */
 #define SECRETS_RETRY_MS 10000
 
 /* How long the bus is waited for after the last answer of a drain: nothing should be left in it by then. */
@@ -364,7 +368,7 @@ static void on_door_drained(void *argument)
 static void ingest_drain(void *self)
 {
     struct ingest *ingest = CAST_CHECKED(struct ingest, self, INGEST_MAGIC);
-    LOG_INFO("draining", LOG_INT("requests", ingest->door->delivery_count),
+    LOG_INFO("finishing what is under way", LOG_INT("requests", ingest->door->delivery_count),
              LOG_INT("records", ingest->door->publication_count));
     http_server_quiesce(ingest->server);
     door_drain(ingest->door, on_door_drained, ingest);

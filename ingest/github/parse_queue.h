@@ -2,14 +2,14 @@
  * Bounded parsing: large bodies are read a piece at a time, so that a dense one does not stall the loop.
  *
  * Design: yajl reads 70 to 500 MB a second, so that 25 MB of dense JSON take a third of a second. A body up to
- * PARSE_PIECE_BYTES is read at once; larger ones queue, first come first served, and the loop reads one piece of the first a
- * turn. First come first served, because half-read bodies help nobody while deadlines run.
+ * PARSE_PIECE_BYTES is read at once; larger ones queue, first come first served, and the loop reads one piece
+ * of the first a turn. First come first served, because half-read bodies help nobody while deadlines run.
  *
- * A token that spans pieces makes yajl begin it anew each time; so a piece during which no token ended doubles the next one, and the
- * cost stays proportional to the size.
+ * A token that spans pieces makes yajl begin it anew each time; so a piece during which no token ended doubles
+ * the next one, and the cost stays proportional to the size.
  *
- * Invariants: one piece a turn over all jobs; `finished` is called once for each job unless it was cancelled; small bodies are
- * finished before parse_queue_start returns.
+ * Invariants: one piece a turn over all jobs; `finished` is called once for each job unless it was cancelled;
+ * small bodies are finished before parse_queue_start returns.
  */
 #ifndef NODAG_INGEST_GITHUB_PARSE_QUEUE_H
 #define NODAG_INGEST_GITHUB_PARSE_QUEUE_H

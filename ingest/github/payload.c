@@ -26,7 +26,10 @@
 #include "base/time_text.h"
 #include "ingest/github/utf8.h"
 
-/* Most nodes of the tree of paths; a static assertion would need the tree at compile time, so that path_add asserts it. */
+/*
+ * Most nodes of the tree of paths; a static assertion would need the tree at compile time, so that path_add
+ * asserts it.
+ */
 #define PATH_NODES_MAX 256
 
 /* Deepest path: installation.account.login is three, and one for the top. */
@@ -248,7 +251,10 @@ static bool go_down(struct payload *payload)
     return !payload->is_too_deep;
 }
 
-/* Returns true if the object that begins is on a path, or is a member of the top: times are looked for in all of those. */
+/*
+ * Returns true if the object that begins is on a path, or is a member of the top: times are looked for in all
+ * of those.
+ */
 static bool is_followed(const struct payload *payload)
 {
     if (payload->frame_count != payload->depth || payload->depth == PATH_DEPTH_MAX)

@@ -208,8 +208,8 @@ struct text payload_text(const struct payload *payload, enum payload_field field
 int64_t payload_latest_ms(const struct payload *payload);
 
 /*
- * Reads a time: a string by RFC 3339 or a date, a number as whole seconds since 1970 (pushes and installations write some
- * that way). -1 if it is neither. Loop thread.
+ * Reads a time: a string by RFC 3339 or a date, a number as whole seconds since 1970 (pushes and installations
+ * write some that way). -1 if it is neither. Loop thread.
  */
 int64_t payload_time_ms(const struct payload *payload, enum payload_field field);
 

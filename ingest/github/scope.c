@@ -1,8 +1,9 @@
 /*
  * The scope of a secret: see scope.h.
  *
- * Design: patterns are kept as written and matched by fnmatch(3), which knows no escapes here and lets no `*` cross the slash.
- * Names from a payload are copied into small buffers first, and only if they are made of the characters that names have.
+ * Design: patterns are kept as written and matched by fnmatch(3), which knows no escapes here and lets no `*`
+ * cross the slash. Names from a payload are copied into small buffers first, and only if they are made of the
+ * characters that names have.
  */
 #include "ingest/github/scope.h"
 

@@ -1,8 +1,8 @@
 /*
  * The webhook secrets: see secrets.h.
  *
- * Design: the secrets stand sorted by their lookup key in one array, so that those of one hook are neighbours and a binary search finds
- * the first. Headers and configuration make the same keys:
+ * Design: the secrets stand sorted by their lookup key in one array, so that those of one hook are neighbours
+ * and a binary search finds the first. Headers and configuration make the same keys:
  *
  *      ""                       default
  *      "hook 109948940"         by hook

@@ -17,12 +17,13 @@
  *          file: default-secret
  *          repositories: [octo/kube*, octocat/hello-?]
  *
- * The candidates of a delivery are the secrets of its hook; if there are none, those of its target; if there are none, the
- * defaults. A hook that has a secret of its own is not opened by any other. Several secrets with the same hook, target or
- * default are all valid: that is how one is rotated. A scope is required (scope.h): `organisations: ["*"]` says everything.
+ * The candidates of a delivery are the secrets of its hook; if there are none, those of its target; if there
+ * are none, the defaults. A hook that has a secret of its own is not opened by any other. Several secrets with
+ * the same hook, target or default are all valid: that is how one is rotated. A scope is required (scope.h):
+ * `organisations: ["*"]` says everything.
  *
- * Invariants: a set is immutable and counted: a delivery holds the set that it began with; a configuration with any fault
- * makes no set; at most SECRETS_CANDIDATES_MAX candidates for any headers; ids are unique.
+ * Invariants: a set is immutable and counted: a delivery holds the set that it began with; a configuration with
+ * any fault makes no set; at most SECRETS_CANDIDATES_MAX candidates for any headers; ids are unique.
  */
 #ifndef NODAG_INGEST_GITHUB_SECRETS_H
 #define NODAG_INGEST_GITHUB_SECRETS_H
@@ -63,7 +64,10 @@ struct secret {
 /* A set of secrets. */
 struct secrets;
 
-/* A set as text: reads the configuration from memory. See secrets_load for the rest. `read_secret` reads one secret's file. */
+/*
+ * A set as text: reads the configuration from memory. See secrets_load for the rest. `read_secret` reads one
+ * secret's file.
+ */
 struct secrets_source {
     const char *path;  /* of the configuration, for errors and relative paths */
     const char *text;  /* the configuration; not NUL-terminated */
@@ -72,14 +76,20 @@ struct secrets_source {
     int (*read_secret)(const char *path, struct buffer *secret, struct error *error);
 };
 
-/* Reads a configuration file and the secrets that it names. ERR_INPUT, ERR_TOO_LARGE with file, line and column; ERR_NOT_FOUND, ERR_DENIED, ERR_IO with the path. Owned. Loop thread. */
+/*
+ * Reads a configuration file and the secrets that it names. ERR_INPUT, ERR_TOO_LARGE with file, line and
+ * column; ERR_NOT_FOUND, ERR_DENIED, ERR_IO with the path. Owned. Loop thread.
+ */
 int secrets_load(const char *path, struct secrets **ret_secrets, struct error *error) MUST_CHECK;
 
 /* As secrets_load, from memory: for tests and the fuzz target. Owned. Any thread. */
 int secrets_parse(const struct secrets_source *source, struct secrets **ret_secrets,
                   struct error *error) MUST_CHECK;
 
-/* Makes a set of one secret, with the id "default", for all hooks; `patterns` are its scope. Owned. Errors as secrets_load. Loop thread. */
+/*
+ * Makes a set of one secret, with the id "default", for all hooks; `patterns` are its scope. Owned. Errors as
+ * secrets_load. Loop thread.
+ */
 int secrets_load_single(const char *file, const char *const *patterns, size_t pattern_count,
                         struct secrets **ret_secrets, struct error *error) MUST_CHECK;
 
@@ -96,7 +106,10 @@ size_t secrets_count(const struct secrets *secrets);
 /* Returns a secret, index < count; borrowed. Any thread. */
 const struct secret *secrets_at(const struct secrets *secrets, size_t index);
 
-/* Finds the candidates for a head: writes them (borrowed) to `ret_candidates` and returns how many: 0..SECRETS_CANDIDATES_MAX. Any thread. */
+/*
+ * Finds the candidates for a head: writes them (borrowed) to `ret_candidates` and returns how many:
+ * 0..SECRETS_CANDIDATES_MAX. Any thread.
+ */
 size_t secrets_candidates(const struct secrets *secrets, const struct delivery_head *head,
                           const struct secret *ret_candidates[SECRETS_CANDIDATES_MAX]);
 

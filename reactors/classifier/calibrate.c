@@ -40,14 +40,15 @@ static double platt_loss(const struct platt_problem *problem, double slope, doub
 
 /* Gradient and Hessian of the loss. */
 struct platt_slopes {
-    double by_slope;        /* first derivative */
-    double by_offset;       /* first derivative */
-    double by_slope_slope;  /* second derivative */
-    double by_slope_offset; /* second derivative */
+    double by_slope;         /* first derivative */
+    double by_offset;        /* first derivative */
+    double by_slope_slope;   /* second derivative */
+    double by_slope_offset;  /* second derivative */
     double by_offset_offset; /* second derivative */
 };
 
-static struct platt_slopes platt_derive(const struct platt_problem *problem, double slope, double offset)
+static struct platt_slopes platt_derive(const struct platt_problem *problem, double slope,
+                                        double offset)
 {
     struct platt_slopes sum = {.by_slope_slope = RIDGE, .by_offset_offset = RIDGE};
     for (size_t r = 0; r < problem->count; r++) {
@@ -71,12 +72,15 @@ static bool platt_step(const struct platt_problem *problem, const struct platt_s
     double determinant = slopes->by_slope_slope * slopes->by_offset_offset -
                          slopes->by_slope_offset * slopes->by_slope_offset;
     double slope_step = -(slopes->by_offset_offset * slopes->by_slope -
-                          slopes->by_slope_offset * slopes->by_offset) / determinant;
-    double offset_step = -(slopes->by_slope_slope * slopes->by_offset -
-                           slopes->by_slope_offset * slopes->by_slope) / determinant;
+                          slopes->by_slope_offset * slopes->by_offset) /
+                        determinant;
+    double offset_step =
+        -(slopes->by_slope_slope * slopes->by_offset - slopes->by_slope_offset * slopes->by_slope) /
+        determinant;
     double step = 1;
     for (int h = 0; h < HALVINGS_MAX; h++, step /= 2) {
-        double new_loss = platt_loss(problem, *slope + step * slope_step, *offset + step * offset_step);
+        double new_loss =
+            platt_loss(problem, *slope + step * slope_step, *offset + step * offset_step);
         if (new_loss < *loss) {
             *slope += step * slope_step;
             *offset += step * offset_step;
@@ -87,7 +91,8 @@ static bool platt_step(const struct platt_problem *problem, const struct platt_s
     return false;
 }
 
-struct calibrate_platt calibrate_fit_platt(const double *decisions, const bool *carries, size_t count)
+struct calibrate_platt calibrate_fit_platt(const double *decisions, const bool *carries,
+                                           size_t count)
 {
     size_t yes = 0;
     for (size_t r = 0; r < count; r++)
@@ -137,8 +142,9 @@ static int compare_scored(const void *left, const void *right)
     return (int)b->carries - (int)a->carries;
 }
 
-struct calibrate_threshold calibrate_find_threshold(const double *probabilities, const bool *carries,
-                                                    size_t count, const struct calibrate_target *target)
+struct calibrate_threshold calibrate_find_threshold(const double *probabilities,
+                                                    const bool *carries, size_t count,
+                                                    const struct calibrate_target *target)
 {
     CLEANUP(mem_free) struct scored_row *rows = mem_alloc_array(count, sizeof(*rows));
     size_t yes = 0;
@@ -149,15 +155,17 @@ struct calibrate_threshold calibrate_find_threshold(const double *probabilities,
     qsort(rows, count, sizeof(*rows), compare_scored);
     struct calibrate_threshold best = {0};
     size_t right = 0;
+    size_t best_right = 0;
     double expected = 0;
     for (size_t r = 0; r < count; r++) {
         right += rows[r].carries;
         expected += rows[r].probability;
         double predicted = (double)(r + 1);
         bool is_cut = r + 1 == count || rows[r + 1].probability < rows[r].probability;
-        if (!is_cut || r + 1 < target->predicted_min ||
+        if (!is_cut || right == best_right || r + 1 < target->predicted_min ||
             fmin((double)right, expected) < target->precision * predicted)
             continue;
+        best_right = right; /* a lower cut must find more, not only err as often as it may */
         double below = r + 1 < count ? rows[r + 1].probability : 0;
         best = (struct calibrate_threshold){.found = true,
                                             .threshold = (rows[r].probability + below) / 2,

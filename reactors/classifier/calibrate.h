@@ -3,7 +3,7 @@
  *
  * Design: both are learnt on rows that the model has not seen (train.h). Probabilities are Platt's logistic fit:
  * two numbers, so they can be multiplied into the weights, and a label with few examples does not overfit as it
- * would with isotonic steps. A threshold is the lowest at which the precision holds both by count and by the mean
+ * would with isotonic steps. A threshold is the highest that reaches the best recall at which the precision holds both by count and by the mean
  * calibrated probability: the count alone is luck where little is predicted, the mean alone trusts the fit.
  *
  * What did not help: count alone (macro precision .78 for a target of .80 on later releases), Laplace-smoothed counts
@@ -17,17 +17,18 @@
 
 /* probability = 1 / (1 + exp(-(slope × decision + offset))) */
 struct calibrate_platt {
-    double slope;  /* > 0; 0 if the decisions say nothing, then the offset is the log odds of the share */
+    double
+        slope; /* > 0; 0 if the decisions say nothing, then the offset is the log odds of the share */
     double offset; /* finite */
 };
 
 /* A label's threshold. */
 struct calibrate_threshold {
-    bool found;        /* false: no threshold keeps the precision with enough predictions */
-    double threshold;  /* probability from which it is predicted, 0..1 */
-    double precision;  /* of what is predicted, by count */
-    double recall;     /* of what carries the label */
-    size_t predicted;  /* rows at or above the threshold */
+    bool found;       /* false: no threshold keeps the precision with enough predictions */
+    double threshold; /* probability from which it is predicted, 0..1 */
+    double precision; /* of what is predicted, by count */
+    double recall;    /* of what carries the label */
+    size_t predicted; /* rows at or above the threshold */
 };
 
 /* What a threshold has to keep. */
@@ -40,14 +41,15 @@ struct calibrate_target {
  * Fits Platt's parameters to `count` decisions, by Newton's method on smoothed targets (Lin, Lin, Weng: A note on
  * Platt's probabilistic outputs, 2007). Any thread.
  */
-struct calibrate_platt calibrate_fit_platt(const double *decisions, const bool *carries, size_t count);
+struct calibrate_platt calibrate_fit_platt(const double *decisions, const bool *carries,
+                                           size_t count);
 
 /* Returns the probability of a decision. Any thread. */
 double calibrate_probability(const struct calibrate_platt *platt, double decision);
 
 /* Finds the lowest threshold that keeps the target on `count` rows. Any thread. */
-struct calibrate_threshold calibrate_find_threshold(const double *probabilities, const bool *carries,
-                                                    size_t count,
+struct calibrate_threshold calibrate_find_threshold(const double *probabilities,
+                                                    const bool *carries, size_t count,
                                                     const struct calibrate_target *target);
 
 #endif

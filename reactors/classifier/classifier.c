@@ -43,16 +43,16 @@ struct loaded_label {
 
 /* A loaded model; immutable. */
 struct classifier {
-    const char *bytes;                    /* the file */
-    size_t byte_count;                    /* its length */
-    bool is_mapped;                       /* munmap() at the end */
-    json_t *header;                       /* owned */
-    struct feature_space space;           /* arrays in the file, buckets owned */
-    uint32_t *buckets;                    /* owned */
-    const int16_t *weights;               /* [feature][label], in the file */
-    struct loaded_label *labels;          /* owned */
-    size_t label_count;                   /* at least 1 */
-    char sha256[CLASSIFIER_SHA256_BYTES]; /* of the whole file */
+    const char *bytes;                      /* the file */
+    size_t byte_count;                      /* its length */
+    bool is_mapped;                         /* munmap() at the end */
+    json_t *header;                         /* owned */
+    struct feature_space space;             /* arrays in the file, buckets owned */
+    uint32_t *buckets;                      /* owned */
+    const int16_t *weights;                 /* [feature][label], in the file */
+    struct loaded_label *labels;            /* owned */
+    size_t label_count;                     /* at least 1 */
+    char sha256[CLASSIFIER_SHA256_BYTES];   /* of the whole file */
     char version[CLASSIFIER_VERSION_BYTES]; /* its beginning */
 };
 
@@ -75,19 +75,24 @@ static int check_preamble(const struct classifier *classifier, struct model_prea
 {
     if (classifier->byte_count < sizeof(*ret_preamble) ||
         memcmp(classifier->bytes, MODEL_MAGIC, sizeof(ret_preamble->magic)) != 0)
-        return error_set(error, ERR_CORRUPT, "not a nodag model; one is made by `nodag model train`");
+        return error_set(error, ERR_CORRUPT,
+                         "not a nodag model; one is made by `nodag model train`");
     memcpy(ret_preamble, classifier->bytes, sizeof(*ret_preamble));
     if (ret_preamble->format != MODEL_FORMAT)
-        return error_set(error, ERR_UNSUPPORTED,
-                         "model format %u; this nodag reads format %u: train again with this one, or "
-                         "use the nodag that made it",
-                         ret_preamble->format, MODEL_FORMAT);
+        return error_set(
+            error, ERR_UNSUPPORTED,
+            "model format %u; this nodag reads format %u: train again with this one, or "
+            "use the nodag that made it",
+            ret_preamble->format, MODEL_FORMAT);
     if (model_layout(ret_preamble, ret_layout) != 0)
-        return error_set(error, ERR_CORRUPT, "a count in the model is over its limit; " HINT_CORRUPT);
-    if (ret_preamble->file_bytes != classifier->byte_count || ret_layout->end != classifier->byte_count)
         return error_set(error, ERR_CORRUPT,
-                         "the model is %zu bytes where it says %llu: cut short or damaged; " HINT_CORRUPT,
-                         classifier->byte_count, (unsigned long long)ret_preamble->file_bytes);
+                         "a count in the model is over its limit; " HINT_CORRUPT);
+    if (ret_preamble->file_bytes != classifier->byte_count ||
+        ret_layout->end != classifier->byte_count)
+        return error_set(
+            error, ERR_CORRUPT,
+            "the model is %zu bytes where it says %llu: cut short or damaged; " HINT_CORRUPT,
+            classifier->byte_count, (unsigned long long)ret_preamble->file_bytes);
     return 0;
 }
 
@@ -97,7 +102,8 @@ static int check_digest(struct classifier *classifier, const struct model_layout
     uint8_t digest[DIGEST_BYTES];
     digest_sha256(classifier->bytes, layout->digest, digest);
     if (memcmp(digest, classifier->bytes + layout->digest, sizeof(digest)) != 0)
-        return error_set(error, ERR_CORRUPT, "the model's checksum does not hold: damaged; " HINT_CORRUPT);
+        return error_set(error, ERR_CORRUPT,
+                         "the model's checksum does not hold: damaged; " HINT_CORRUPT);
     digest_sha256(classifier->bytes, classifier->byte_count, digest);
     digest_to_text(digest, classifier->sha256);
     memcpy(classifier->version, classifier->sha256, sizeof(classifier->version) - 1);
@@ -124,7 +130,8 @@ static int check_arrays(struct classifier *classifier, const struct model_preamb
     space->templates.repository_count = preamble->repository_count;
     space->crossed_count = preamble->crossed_count;
     space->count = preamble->feature_count;
-    if (!read_hashes(classifier, layout->templates, space->templates.count, &space->templates.hashes) ||
+    if (!read_hashes(classifier, layout->templates, space->templates.count,
+                     &space->templates.hashes) ||
         !read_hashes(classifier, layout->repositories, space->templates.repository_count,
                      &space->templates.repositories) ||
         !read_hashes(classifier, layout->crossed, space->crossed_count, &space->crossed) ||
@@ -133,7 +140,8 @@ static int check_arrays(struct classifier *classifier, const struct model_preamb
     space->idf = (const float *)(const void *)(classifier->bytes + layout->idf);
     for (size_t f = 0; f < space->count; f++)
         if (!(space->idf[f] >= IDF_MIN && space->idf[f] <= IDF_MAX))
-            return error_set(error, ERR_CORRUPT, "a rarity of the model is out of range; " HINT_CORRUPT);
+            return error_set(error, ERR_CORRUPT,
+                             "a rarity of the model is out of range; " HINT_CORRUPT);
     classifier->buckets = mem_alloc_array(SPACE_BUCKETS, sizeof(*classifier->buckets));
     space_index(space->hashes, space->count, classifier->buckets);
     space->buckets = classifier->buckets;
@@ -158,7 +166,8 @@ static bool read_integer(const json_t *object, const char *name, int64_t least, 
                          int64_t *ret_integer)
 {
     const json_t *item = json_object_get(object, name);
-    if (!json_is_integer(item) || json_integer_value(item) < least || json_integer_value(item) > most)
+    if (!json_is_integer(item) || json_integer_value(item) < least ||
+        json_integer_value(item) > most)
         return false;
     *ret_integer = json_integer_value(item);
     return true;
@@ -183,12 +192,13 @@ static bool read_label(const json_t *object, struct loaded_label *ret_label)
     label->threshold = 2; /* a probability never reaches it */
     label->precision = NAN;
     label->recall = NAN;
-    bool is_valid = label->name != NULL && label->name[0] != '\0' && label->reason != NULL &&
-                    read_number(object, "bias", -COEFFICIENT_MAX, COEFFICIENT_MAX, &ret_label->bias) &&
-                    read_number(object, "scale", 0, COEFFICIENT_MAX, &ret_label->scale) &&
-                    read_integer(object, "exclusive_group", -1, MODEL_LABELS_MAX - 1, &group) &&
-                    read_integer(object, "examples", 0, UINT32_MAX, &examples) &&
-                    read_integer(object, "held_out_examples", 0, UINT32_MAX, &held_out_examples);
+    bool is_valid =
+        label->name != NULL && label->name[0] != '\0' && label->reason != NULL &&
+        read_number(object, "bias", -COEFFICIENT_MAX, COEFFICIENT_MAX, &ret_label->bias) &&
+        read_number(object, "scale", 0, COEFFICIENT_MAX, &ret_label->scale) &&
+        read_integer(object, "exclusive_group", -1, MODEL_LABELS_MAX - 1, &group) &&
+        read_integer(object, "examples", 0, UINT32_MAX, &examples) &&
+        read_integer(object, "held_out_examples", 0, UINT32_MAX, &held_out_examples);
     if (is_valid && label->predictable)
         is_valid = read_number(object, "threshold", 0, 1, &label->threshold) &&
                    read_number(object, "precision", 0, 1, &label->precision) &&
@@ -202,11 +212,13 @@ static bool read_label(const json_t *object, struct loaded_label *ret_label)
 static int check_labels(struct classifier *classifier, const json_t *labels, struct error *error)
 {
     if (json_array_size(labels) != classifier->label_count)
-        return error_set(error, ERR_CORRUPT, "the model's labels and weights disagree; " HINT_CORRUPT);
+        return error_set(error, ERR_CORRUPT,
+                         "the model's labels and weights disagree; " HINT_CORRUPT);
     classifier->labels = mem_alloc_array(classifier->label_count, sizeof(*classifier->labels));
     for (size_t l = 0; l < classifier->label_count; l++) {
         if (!read_label(json_array_get(labels, l), &classifier->labels[l]))
-            return error_set(error, ERR_CORRUPT, "label %zu of the model is not valid; " HINT_CORRUPT, l);
+            return error_set(error, ERR_CORRUPT,
+                             "label %zu of the model is not valid; " HINT_CORRUPT, l);
         for (size_t k = 0; k < l; k++)
             if (strcmp(classifier->labels[k].public.name, classifier->labels[l].public.name) == 0)
                 return error_set(error, ERR_CORRUPT, "the model has a label twice; " HINT_CORRUPT);
@@ -220,12 +232,15 @@ static int check_header(struct classifier *classifier, const struct model_preamb
     const char *text = classifier->bytes + layout->header;
     struct error json_error = {0};
     if (memchr(text, '\0', preamble->header_bytes) != text + preamble->header_bytes - 1)
-        return error_set(error, ERR_CORRUPT, "the model's header does not end where it says; " HINT_CORRUPT);
+        return error_set(error, ERR_CORRUPT,
+                         "the model's header does not end where it says; " HINT_CORRUPT);
     if (json_read(text, preamble->header_bytes - 1, &classifier->header, &json_error) != 0)
-        return error_set(error, ERR_CORRUPT, "the model's header is not JSON (%.200s); " HINT_CORRUPT,
-                         json_error.text);
-    if (model_config_from_json(json_object_get(classifier->header, "features"), &classifier->space.config) != 0)
-        return error_set(error, ERR_CORRUPT, "the model's feature configuration is not valid; " HINT_CORRUPT);
+        return error_set(error, ERR_CORRUPT,
+                         "the model's header is not JSON (%.200s); " HINT_CORRUPT, json_error.text);
+    if (model_config_from_json(json_object_get(classifier->header, "features"),
+                               &classifier->space.config) != 0)
+        return error_set(error, ERR_CORRUPT,
+                         "the model's feature configuration is not valid; " HINT_CORRUPT);
     classifier->label_count = preamble->label_count;
     return check_labels(classifier, json_object_get(classifier->header, "labels"), error);
 }
@@ -267,8 +282,8 @@ static int map_file(int descriptor, struct classifier *classifier, struct error 
     if (!S_ISREG(status.st_mode) || status.st_size <= 0)
         return error_set(error, ERR_CORRUPT, "empty, or not a regular file");
     if ((uint64_t)status.st_size > MODEL_BYTES_MAX)
-        return error_set(error, ERR_TOO_LARGE, "%jd bytes; the limit is %llu", (intmax_t)status.st_size,
-                         (unsigned long long)MODEL_BYTES_MAX);
+        return error_set(error, ERR_TOO_LARGE, "%jd bytes; the limit is %llu",
+                         (intmax_t)status.st_size, (unsigned long long)MODEL_BYTES_MAX);
     void *mapped = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (mapped == MAP_FAILED)
         return error_set(error, ERR_IO, "%s", strerror(errno));
@@ -315,7 +330,8 @@ size_t classifier_label_count(const struct classifier *classifier)
     return classifier->label_count;
 }
 
-const struct classifier_label *classifier_label_at(const struct classifier *classifier, size_t index)
+const struct classifier_label *classifier_label_at(const struct classifier *classifier,
+                                                   size_t index)
 {
     assert(index < classifier->label_count);
     return &classifier->labels[index].public;
@@ -349,7 +365,8 @@ static void sum_weights(const struct classifier *classifier, const struct space_
 }
 
 /* Of each exclusive group only the most probable label stays predicted. */
-static void keep_best_of_groups(const struct classifier *classifier, struct classifier_score *scores)
+static void keep_best_of_groups(const struct classifier *classifier,
+                                struct classifier_score *scores)
 {
     for (size_t l = 0; l < classifier->label_count; l++) {
         int group = classifier->labels[l].public.exclusive_group;
@@ -431,7 +448,8 @@ static char *printable_text(const struct feature_bag *bag, const struct feature_
 /* Sums each entry's shared and per-repository parts; strongest first. */
 static struct contribution *find_contributions(const struct classifier *classifier,
                                                const struct feature_bag *bag,
-                                               const struct space_vector *vector, size_t label_index)
+                                               const struct space_vector *vector,
+                                               size_t label_index)
 {
     struct contribution *contributions = mem_alloc_array(bag->count, sizeof(*contributions));
     double scale = classifier->labels[label_index].scale;
@@ -455,13 +473,13 @@ void classifier_explain(const struct classifier *classifier, const struct classi
     struct space_vector vector = {0};
     features_extract(&classifier->space.config, &classifier->space.templates, issue, bag);
     space_vectorise(&classifier->space, bag, issue->repository, &vector);
-    CLEANUP(mem_free) struct contribution *contributions =
-        find_contributions(classifier, bag, &vector, label_index);
+    CLEANUP(mem_free)
+    struct contribution *contributions = find_contributions(classifier, bag, &vector, label_index);
     space_vector_release(&vector);
     struct classifier_explanation explanation = {.bias = classifier->labels[label_index].bias};
     explanation.logit = explanation.bias;
-    explanation.reasons =
-        mem_alloc_array(bag->count < reason_max ? bag->count : reason_max, sizeof(*explanation.reasons));
+    explanation.reasons = mem_alloc_array(bag->count < reason_max ? bag->count : reason_max,
+                                          sizeof(*explanation.reasons));
     for (size_t c = 0; c < bag->count && contributions[c].value != 0; c++) {
         const struct feature_entry *entry = &bag->entries[contributions[c].entry];
         explanation.logit += contributions[c].value;

@@ -31,23 +31,24 @@ struct classifier;
 
 /* One issue to look at. All pointers are borrowed for the call; any bytes are allowed, NUL and bad UTF-8 too. */
 struct classifier_issue {
-    const char *title;      /* may be NULL if title_bytes is 0 */
-    size_t title_bytes;     /* only the first TEXT_TITLE_BYTES_MAX of text.h are read */
-    const char *body;       /* may be NULL if body_bytes is 0 */
-    size_t body_bytes;      /* only the first TEXT_BODY_BYTES_MAX of text.h are read */
-    const char *repository; /* "owner/name"; NULL or an unknown one: what all repositories share decides */
+    const char *title;  /* may be NULL if title_bytes is 0 */
+    size_t title_bytes; /* only the first TEXT_TITLE_BYTES_MAX of text.h are read */
+    const char *body;   /* may be NULL if body_bytes is 0 */
+    size_t body_bytes;  /* only the first TEXT_BODY_BYTES_MAX of text.h are read */
+    const char
+        *repository; /* "owner/name"; NULL or an unknown one: what all repositories share decides */
 };
 
 /* What the model knows about one label. Borrowed from the model. */
 struct classifier_label {
-    const char *name;         /* UTF-8 */
-    double threshold;         /* probability from which it is predicted, 0..1; above 1 if not predictable */
-    bool predictable;         /* false: it did not reach the precision target, it is never predicted */
-    const char *reason;       /* why it is not predictable; "" if it is */
-    int exclusive_group;      /* number of its exclusive group, from 0; -1 for none */
-    uint32_t examples;        /* training rows that carried it */
-    double precision;         /* at the threshold, on held-out rows; NaN if not predictable */
-    double recall;            /* at the threshold, on held-out rows; NaN if not predictable */
+    const char *name; /* UTF-8 */
+    double threshold; /* probability from which it is predicted, 0..1; above 1 if not predictable */
+    bool predictable; /* false: it did not reach the precision target, it is never predicted */
+    const char *reason;         /* why it is not predictable; "" if it is */
+    int exclusive_group;        /* number of its exclusive group, from 0; -1 for none */
+    uint32_t examples;          /* training rows that carried it */
+    double precision;           /* at the threshold, on held-out rows; NaN if not predictable */
+    double recall;              /* at the threshold, on held-out rows; NaN if not predictable */
     uint32_t held_out_examples; /* held-out rows that carried it */
 };
 
@@ -57,22 +58,22 @@ struct classifier_score {
     double probability; /* calibrated, 0..1 */
     double threshold;   /* as in classifier_label */
     bool predictable;   /* as in classifier_label */
-    bool predicted;     /* probability ≥ threshold, predictable, and the best of its exclusive group */
+    bool predicted; /* probability ≥ threshold, predictable, and the best of its exclusive group */
 };
 
 /* One word (or word pair, piece of a word, template line …) and what it did for a label. */
 struct classifier_reason {
-    char *text;          /* owned by the explanation; valid UTF-8, printable, e.g. "panic", "does anyone" */
+    char *text; /* owned by the explanation; valid UTF-8, printable, e.g. "panic", "does anyone" */
     const char *field;   /* "title", "body" or "form"; static storage */
     double contribution; /* added to the logit; shared and per-repository parts together */
 };
 
 /* Why a label got its probability. Freed by classifier_explanation_free(). */
 struct classifier_explanation {
-    double probability; /* = 1 / (1 + exp(-logit)) */
-    double logit;       /* = bias + the contributions of the reasons + rest */
-    double bias;        /* what the label gets before any word */
-    double rest;        /* contributions of the words that were not among the top ones */
+    double probability;  /* = 1 / (1 + exp(-logit)) */
+    double logit;        /* = bias + the contributions of the reasons + rest */
+    double bias;         /* what the label gets before any word */
+    double rest;         /* contributions of the words that were not among the top ones */
     size_t reason_count; /* entries in reasons */
     struct classifier_reason *reasons; /* owned; largest absolute contribution first */
 };
@@ -111,7 +112,8 @@ const char *classifier_header_json(const struct classifier *classifier);
 size_t classifier_label_count(const struct classifier *classifier);
 
 /* Returns label number `index` (0 … count-1), borrowed from the model. Any thread. */
-const struct classifier_label *classifier_label_at(const struct classifier *classifier, size_t index);
+const struct classifier_label *classifier_label_at(const struct classifier *classifier,
+                                                   size_t index);
 
 /*
  * Scores every label for one issue, in the model's order. `ret_scores` has room for classifier_label_count()

@@ -41,7 +41,8 @@ static int parse_bound(const char *text, int64_t otherwise, int64_t *ret_ms, str
     *ret_ms = otherwise;
     if (text == NULL || time_from_text(text, strlen(text), ret_ms) == 0)
         return 0;
-    return error_set(error, ERR_USAGE, "\"%s\" is no time; write 2024-05-01 or 2024-05-01T12:34:56Z", text);
+    return error_set(error, ERR_USAGE,
+                     "\"%s\" is no time; write 2024-05-01 or 2024-05-01T12:34:56Z", text);
 }
 
 int command_pick_rows(const struct dataset *dataset, const char *from, const char *until,
@@ -54,13 +55,15 @@ int command_pick_rows(const struct dataset *dataset, const char *from, const cha
         result = parse_bound(until, INT64_MAX, &until_ms, error);
     if (result != 0)
         return result;
-    CLEANUP(mem_free) const struct dataset_row **rows = mem_alloc_array(dataset->row_count, sizeof(*rows));
+    CLEANUP(mem_free)
+    const struct dataset_row **rows = mem_alloc_array(dataset->row_count, sizeof(*rows));
     size_t count = 0;
     for (size_t r = 0; r < dataset->row_count; r++)
         if (dataset->rows[r].created_at_ms >= from_ms && dataset->rows[r].created_at_ms < until_ms)
             rows[count++] = &dataset->rows[r];
     if (count == 0)
-        return error_set(error, ERR_INPUT, "none of the %zu rows was created in that time", dataset->row_count);
+        return error_set(error, ERR_INPUT, "none of the %zu rows was created in that time",
+                         dataset->row_count);
     *ret_rows = TAKE(rows);
     *ret_count = count;
     return 0;
@@ -81,6 +84,7 @@ void command_show_progress(void *context, const char *stage, double share)
 double command_clock_s(void)
 {
     struct timespec now;
+    /* check: allow clock_gettime: a command without a loop says how long it took */
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }

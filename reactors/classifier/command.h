@@ -45,7 +45,8 @@ int command_fail(const struct error *error);
  * of borrowed rows. ERR_USAGE a time is not valid; ERR_INPUT no row is left. Main thread.
  */
 int command_pick_rows(const struct dataset *dataset, const char *from, const char *until,
-                      const struct dataset_row ***ret_rows, size_t *ret_count, struct error *error) MUST_CHECK;
+                      const struct dataset_row ***ret_rows, size_t *ret_count,
+                      struct error *error) MUST_CHECK;
 
 /* Shows on standard error, if it is a terminal, what is being done and how far; NULL ends the line. Main thread. */
 void command_show_progress(void *context, const char *stage, double share);

@@ -25,21 +25,37 @@ struct cv_settings {
 };
 
 static const struct option_row ROWS[] = {
-    {.name = "data", .kind = OPTION_FILE, .offset = offsetof(struct cv_settings, data), .required = true,
+    {.name = "data",
+     .kind = OPTION_FILE,
+     .offset = offsetof(struct cv_settings, data),
+     .required = true,
      .help = "Labelled issues with exactly one label each: CSV or JSON lines, as for train."},
-    {.name = "folds", .kind = OPTION_INTEGER, .offset = offsetof(struct cv_settings, folds), .default_value = "5",
-     .least = 2, .most = 20, .help = "Parts that the rows are dealt to."},
-    {.name = "seed", .kind = OPTION_INTEGER, .offset = offsetof(struct cv_settings, seed), .default_value = "1",
-     .least = 0, .most = UINT32_MAX, .help = "Another seed deals the rows otherwise; the spread is the figure's noise."},
-    {.name = "json", .kind = OPTION_FLAG, .offset = offsetof(struct cv_settings, json),
+    {.name = "folds",
+     .kind = OPTION_INTEGER,
+     .offset = offsetof(struct cv_settings, folds),
+     .default_value = "5",
+     .least = 2,
+     .most = 20,
+     .help = "Parts that the rows are dealt to."},
+    {.name = "seed",
+     .kind = OPTION_INTEGER,
+     .offset = offsetof(struct cv_settings, seed),
+     .default_value = "1",
+     .least = 0,
+     .most = UINT32_MAX,
+     .help = "Another seed deals the rows otherwise; the spread is the figure's noise."},
+    {.name = "json",
+     .kind = OPTION_FLAG,
+     .offset = offsetof(struct cv_settings, json),
      .help = "Print the figures as JSON."},
 };
 
 static const struct option_program PROGRAM = {
     .name = "nodag model cv",
     .summary = "cross-validate: how well can these labels be learnt?",
-    .description = "For data with one label an issue, without thresholds: the likeliest label is the answer. "
-                   "For labels with thresholds, split by time: train --until, then eval --from.",
+    .description =
+        "For data with one label an issue, without thresholds: the likeliest label is the answer. "
+        "For labels with thresholds, split by time: train --until, then eval --from.",
     .examples = "  nodag model cv --data issues.csv --folds 5\n",
     .rows = ROWS,
     .row_count = ARRAY_COUNT(ROWS),
@@ -87,7 +103,8 @@ static void deal_rows(struct cv *cv, uint32_t seed)
     }
     qsort(cv->rows, cv->row_count, sizeof(*cv->rows), compare_rows);
     for (size_t r = 0; r < cv->row_count; r++) {
-        bool is_new = r == 0 || strcasecmp(cv->rows[r - 1].row->repository, cv->rows[r].row->repository) != 0;
+        bool is_new =
+            r == 0 || strcasecmp(cv->rows[r - 1].row->repository, cv->rows[r].row->repository) != 0;
         cv->repository_count += is_new;
         cv->rows[r].repository = cv->repository_count - 1;
         cv->rows[r].fold = r % cv->fold_count;
@@ -97,7 +114,8 @@ static void deal_rows(struct cv *cv, uint32_t seed)
 static void predict_fold(struct cv *cv, size_t fold, uint32_t seed)
 {
     const struct dataset *dataset = cv->dataset;
-    CLEANUP(mem_free) const struct dataset_row **others = mem_alloc_array(cv->row_count, sizeof(*others));
+    CLEANUP(mem_free)
+    const struct dataset_row **others = mem_alloc_array(cv->row_count, sizeof(*others));
     CLEANUP(mem_free) uint32_t *labels = mem_alloc_array(dataset->label_count, sizeof(*labels));
     CLEANUP(mem_free) double *decisions = mem_alloc_array(dataset->label_count, sizeof(*decisions));
     size_t other_count = 0;
@@ -109,7 +127,8 @@ static void predict_fold(struct cv *cv, size_t fold, uint32_t seed)
     struct fit_config config;
     fit_config_init(&config);
     config.solve.seed = seed;
-    CLEANUP(fit_free) struct fit *fit =
+    CLEANUP(fit_free)
+    struct fit *fit =
         fit_rows(&config, others, other_count, labels, dataset->label_count, NULL, NULL);
     for (size_t r = 0; r < cv->row_count; r++) {
         struct cv_row *row = &cv->rows[r];
@@ -172,7 +191,8 @@ static void print_figures(const struct cv *cv, bool as_json)
         printf("macro F1, averaged over %zu repositories: %.4f\n", cv->repository_count, mean);
         return;
     }
-    CLEANUP(json_release) json_t *all = json_pack("{s:f, s:O}", "macro_f1", mean, "repositories", repositories);
+    CLEANUP(json_release)
+    json_t *all = json_pack("{s:f, s:O}", "macro_f1", mean, "repositories", repositories);
     CLEANUP(mem_free) char *text = json_write(all, NULL);
     printf("%s\n", text);
 }
@@ -185,10 +205,11 @@ static int cross_validate(const struct cv_settings *settings, struct error *erro
         return result;
     for (size_t r = 0; r < dataset->row_count; r++)
         if (dataset->rows[r].label_count != 1)
-            return error_set(error, ERR_INPUT,
-                             "%s:%zu: %zu labels where cv needs exactly one; for several labels use "
-                             "train --until and eval --from",
-                             settings->data, dataset->rows[r].line, dataset->rows[r].label_count);
+            return error_set(
+                error, ERR_INPUT,
+                "%s:%zu: %zu labels where cv needs exactly one; for several labels use "
+                "train --until and eval --from",
+                settings->data, dataset->rows[r].line, dataset->rows[r].label_count);
     if (dataset->row_count < (size_t)settings->folds)
         return error_set(error, ERR_INPUT, "%s: fewer rows than folds", settings->data);
     struct cv cv = {.dataset = dataset,

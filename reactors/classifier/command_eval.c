@@ -23,26 +23,47 @@ struct eval_settings {
 };
 
 static const struct option_row ROWS[] = {
-    {.name = "model", .kind = OPTION_FILE, .offset = offsetof(struct eval_settings, model), .required = true,
-     .group = "Input", .help = "The model file."},
-    {.name = "data", .kind = OPTION_FILE, .offset = offsetof(struct eval_settings, data), .required = true,
+    {.name = "model",
+     .kind = OPTION_FILE,
+     .offset = offsetof(struct eval_settings, model),
+     .required = true,
+     .group = "Input",
+     .help = "The model file."},
+    {.name = "data",
+     .kind = OPTION_FILE,
+     .offset = offsetof(struct eval_settings, data),
+     .required = true,
      .help = "Labelled issues that the model has not seen: CSV or JSON lines, as for train."},
-    {.name = "from", .kind = OPTION_TEXT, .offset = offsetof(struct eval_settings, from), .value_name = "TIME",
+    {.name = "from",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct eval_settings, from),
+     .value_name = "TIME",
      .help = "Only rows created at this time or later."},
-    {.name = "until", .kind = OPTION_TEXT, .offset = offsetof(struct eval_settings, until), .value_name = "TIME",
+    {.name = "until",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct eval_settings, until),
+     .value_name = "TIME",
      .help = "Only rows created before this time."},
-    {.name = "json", .kind = OPTION_FLAG, .offset = offsetof(struct eval_settings, json), .group = "Output",
+    {.name = "json",
+     .kind = OPTION_FLAG,
+     .offset = offsetof(struct eval_settings, json),
+     .group = "Output",
      .help = "Print all figures as JSON instead of a table."},
-    {.name = "html", .kind = OPTION_FILE, .offset = offsetof(struct eval_settings, html),
-     .help = "Write a report with precision-recall and reliability curves; one file for a browser."},
+    {.name = "html",
+     .kind = OPTION_FILE,
+     .offset = offsetof(struct eval_settings, html),
+     .help =
+         "Write a report with precision-recall and reliability curves; one file for a browser."},
 };
 
 static const struct option_program PROGRAM = {
     .name = "nodag model eval",
     .summary = "judge a model on labelled issues",
-    .description = "Give it rows that the model was not trained on; on its own training rows every model looks good.",
+    .description = "Give it rows that the model was not trained on; on its own training rows every "
+                   "model looks good.",
     .examples = "  nodag model eval --model labels.model --data newer.csv\n"
-                "  nodag model eval --model old.model --data notes.csv --from 2025-12-01 --html report.html\n",
+                "  nodag model eval --model old.model --data notes.csv --from 2025-12-01 --html "
+                "report.html\n",
     .rows = ROWS,
     .row_count = ARRAY_COUNT(ROWS),
 };
@@ -52,7 +73,8 @@ static int write_report(const struct evaluation *evaluation, const char *path, s
     CLEANUP(buffer_release) struct buffer html = BUFFER_INIT(REPORT_BYTES_MAX);
     int result = report_html(evaluation, &html);
     if (result != 0)
-        return error_set(error, result, "the report would be larger than %zu bytes", REPORT_BYTES_MAX);
+        return error_set(error, result, "the report would be larger than %zu bytes",
+                         REPORT_BYTES_MAX);
     return file_write_atomically(path, html.data, html.size_bytes, error);
 }
 
@@ -66,10 +88,12 @@ static int judge(const struct eval_settings *settings, struct error *error)
     if (result == 0)
         result = dataset_read(settings->data, &dataset, error);
     if (result == 0)
-        result = command_pick_rows(dataset, settings->from, settings->until, &rows, &row_count, error);
+        result =
+            command_pick_rows(dataset, settings->from, settings->until, &rows, &row_count, error);
     if (result != 0)
         return result;
-    CLEANUP(evaluate_free) struct evaluation *evaluation = evaluate_model(classifier, dataset, rows, row_count);
+    CLEANUP(evaluate_free)
+    struct evaluation *evaluation = evaluate_model(classifier, dataset, rows, row_count);
     if (settings->html != NULL)
         result = write_report(evaluation, settings->html, error);
     if (result != 0)

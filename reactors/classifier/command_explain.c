@@ -28,32 +28,64 @@ struct explain_settings {
 };
 
 static const struct option_row ROWS[] = {
-    {.name = "model", .kind = OPTION_FILE, .offset = offsetof(struct explain_settings, model), .required = true,
-     .group = "Issue", .help = "The model file."},
-    {.name = "title", .kind = OPTION_TEXT, .offset = offsetof(struct explain_settings, title), .default_value = "",
+    {.name = "model",
+     .kind = OPTION_FILE,
+     .offset = offsetof(struct explain_settings, model),
+     .required = true,
+     .group = "Issue",
+     .help = "The model file."},
+    {.name = "title",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct explain_settings, title),
+     .default_value = "",
      .help = "Title of the issue."},
-    {.name = "body", .kind = OPTION_TEXT, .offset = offsetof(struct explain_settings, body), .default_value = "",
+    {.name = "body",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct explain_settings, body),
+     .default_value = "",
      .help = "Body of the issue; - reads it from standard input."},
-    {.name = "repo", .kind = OPTION_TEXT, .offset = offsetof(struct explain_settings, repo), .default_value = "",
-     .value_name = "OWNER/NAME", .help = "Repository of the issue; without it, what all repositories share decides."},
-    {.name = "data", .kind = OPTION_FILE, .offset = offsetof(struct explain_settings, data),
+    {.name = "repo",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct explain_settings, repo),
+     .default_value = "",
+     .value_name = "OWNER/NAME",
+     .help = "Repository of the issue; without it, what all repositories share decides."},
+    {.name = "data",
+     .kind = OPTION_FILE,
+     .offset = offsetof(struct explain_settings, data),
      .help = "Take the issue from a data set instead, with --row."},
-    {.name = "row", .kind = OPTION_INTEGER, .offset = offsetof(struct explain_settings, row), .default_value = "1",
-     .least = 1, .most = 1000000, .help = "Which row of --data, from 1."},
-    {.name = "label", .kind = OPTION_TEXT, .offset = offsetof(struct explain_settings, label), .group = "Output",
+    {.name = "row",
+     .kind = OPTION_INTEGER,
+     .offset = offsetof(struct explain_settings, row),
+     .default_value = "1",
+     .least = 1,
+     .most = 1000000,
+     .help = "Which row of --data, from 1."},
+    {.name = "label",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct explain_settings, label),
+     .group = "Output",
      .help = "Explain this label; otherwise the likeliest ones."},
-    {.name = "words", .kind = OPTION_INTEGER, .offset = offsetof(struct explain_settings, words),
-     .default_value = "12", .least = 1, .most = 1000, .help = "How many words to print for a label."},
+    {.name = "words",
+     .kind = OPTION_INTEGER,
+     .offset = offsetof(struct explain_settings, words),
+     .default_value = "12",
+     .least = 1,
+     .most = 1000,
+     .help = "How many words to print for a label."},
 };
 
 static const struct option_program PROGRAM = {
     .name = "nodag model explain",
     .summary = "say which words made a label likely, and how much",
-    .description = "The figures are log odds: they add up, with the rest and the start, to what the probability is made of. "
+    .description = "The figures are log odds: they add up, with the rest and the start, to what "
+                   "the probability is made of. "
                    "+0.7 doubles the odds, -0.7 halves them.",
-    .examples = "  nodag model explain --model labels.model --repo kubeflow/pipelines --title 'UI shows a blank page'\n"
-                "  nodag model explain --model labels.model --repo a/b --title 'Panic' --body - <body.md\n"
-                "  nodag model explain --model labels.model --data issues.csv --row 17 --label kind/bug\n",
+    .examples =
+        "  nodag model explain --model labels.model --repo kubeflow/pipelines --title 'UI shows a "
+        "blank page'\n"
+        "  nodag model explain --model labels.model --repo a/b --title 'Panic' --body - <body.md\n"
+        "  nodag model explain --model labels.model --data issues.csv --row 17 --label kind/bug\n",
     .rows = ROWS,
     .row_count = ARRAY_COUNT(ROWS),
 };
@@ -64,7 +96,8 @@ static int read_body(struct buffer *body, struct error *error)
     size_t got = 0;
     while ((got = fread(chunk, 1, sizeof(chunk), stdin)) > 0) {
         size_t room = body->limit_bytes - body->size_bytes;
-        int result = buffer_append(body, chunk, got < room ? got : room); /* more is not looked at anyway */
+        int result =
+            buffer_append(body, chunk, got < room ? got : room); /* more is not looked at anyway */
         if (result != 0)
             return error_set(error, result, "standard input cannot be kept");
     }
@@ -80,18 +113,21 @@ static void print_label(const struct classifier *classifier, const struct classi
     if (!score->predictable)
         printf("never predicted (%s)\n", classifier_label_at(classifier, label_index)->reason);
     else
-        printf("threshold %.3f: %s\n", score->threshold, score->predicted ? "predicted" : "not predicted");
+        printf("threshold %.3f: %s\n", score->threshold,
+               score->predicted ? "predicted" : "not predicted");
     for (size_t r = 0; r < explanation.reason_count; r++)
-        printf("  %+7.3f  %-5s  %s\n", explanation.reasons[r].contribution, explanation.reasons[r].field,
-               explanation.reasons[r].text);
+        printf("  %+7.3f  %-5s  %s\n", explanation.reasons[r].contribution,
+               explanation.reasons[r].field, explanation.reasons[r].text);
     printf("  %+7.3f         all other words\n", explanation.rest);
     printf("  %+7.3f         before any word\n", explanation.bias);
-    printf("  %+7.3f         sum, as probability %.3f\n", explanation.logit, explanation.probability);
+    printf("  %+7.3f         sum, as probability %.3f\n", explanation.logit,
+           explanation.probability);
     classifier_explanation_free(&explanation);
 }
 
 /* The likeliest label that was not printed yet. */
-static size_t next_likeliest(const struct classifier_score *scores, const bool *printed, size_t count)
+static size_t next_likeliest(const struct classifier_score *scores, const bool *printed,
+                             size_t count)
 {
     size_t best = count;
     for (size_t l = 0; l < count; l++)
@@ -117,7 +153,8 @@ static int explain_issue(const struct classifier *classifier, const struct class
         return 0;
     }
     if (settings->label != NULL)
-        return error_set(error, ERR_INPUT, "the model has no label \"%s\"; `nodag model show` lists them",
+        return error_set(error, ERR_INPUT,
+                         "the model has no label \"%s\"; `nodag model show` lists them",
                          settings->label);
     for (size_t shown = 0; shown < count && shown < LABELS_SHOWN; shown++) {
         size_t best = next_likeliest(scores, printed, count);
@@ -141,7 +178,8 @@ static int explain(const struct explain_settings *settings, struct error *error)
     if (result == 0 && settings->data != NULL) {
         result = dataset_read(settings->data, &dataset, error);
         if (result == 0 && (size_t)settings->row > dataset->row_count)
-            result = error_set(error, ERR_INPUT, "%s has %zu rows", settings->data, dataset->row_count);
+            result =
+                error_set(error, ERR_INPUT, "%s has %zu rows", settings->data, dataset->row_count);
         if (result == 0)
             issue = dataset_issue(&dataset->rows[settings->row - 1]);
     } else if (result == 0 && strcmp(settings->body, "-") == 0) {

@@ -19,9 +19,14 @@ struct show_settings {
 };
 
 static const struct option_row ROWS[] = {
-    {.name = "model", .kind = OPTION_FILE, .offset = offsetof(struct show_settings, model), .required = true,
+    {.name = "model",
+     .kind = OPTION_FILE,
+     .offset = offsetof(struct show_settings, model),
+     .required = true,
      .help = "The model file."},
-    {.name = "json", .kind = OPTION_FLAG, .offset = offsetof(struct show_settings, json),
+    {.name = "json",
+     .kind = OPTION_FLAG,
+     .offset = offsetof(struct show_settings, json),
      .help = "Print the model's header as it stands in the file, with all figures."},
 };
 
@@ -44,17 +49,21 @@ static void print_provenance(const struct classifier *classifier)
     const json_t *training = json_object_get(header, "training");
     const json_t *held_out = json_object_get(training, "held_out");
     const struct feature_space *space = classifier_space(classifier);
-    printf("version    %s (SHA-256 %s)\n", classifier_version(classifier), classifier_sha256(classifier));
+    printf("version    %s (SHA-256 %s)\n", classifier_version(classifier),
+           classifier_sha256(classifier));
     printf("made by    nodag %s\n", json_text_or(header, "nodag", "?"));
-    printf("data       %lld rows, %s to %s, SHA-256 %s\n", (long long)json_int_or(training, "rows", 0),
-           json_text_or(training, "first_created_at", "?"), json_text_or(training, "last_created_at", "?"),
-           json_text_or(training, "data_sha256", "?"));
+    printf(
+        "data       %lld rows, %s to %s, SHA-256 %s\n", (long long)json_int_or(training, "rows", 0),
+        json_text_or(training, "first_created_at", "?"),
+        json_text_or(training, "last_created_at", "?"), json_text_or(training, "data_sha256", "?"));
     printf("target     precision %.2f on %lld held-out rows in %lld blocks by %s\n",
            json_number_value(json_object_get(training, "precision_target")),
-           (long long)json_int_or(held_out, "rows", 0), (long long)json_int_or(held_out, "blocks", 0),
-           json_text_or(held_out, "by", "?"));
-    printf("features   %zu, %zu template lines, %zu repositories, %zu of them and their owners crossed with the text\n\n",
-           space->count, space->templates.count, space->templates.repository_count, space->crossed_count);
+           (long long)json_int_or(held_out, "rows", 0),
+           (long long)json_int_or(held_out, "blocks", 0), json_text_or(held_out, "by", "?"));
+    printf("features   %zu, %zu template lines, %zu repositories, %zu of them and their owners "
+           "crossed with the text\n\n",
+           space->count, space->templates.count, space->templates.repository_count,
+           space->crossed_count);
 }
 
 static int show(const struct show_settings *settings, struct error *error)

@@ -45,8 +45,9 @@
 #define WEIGHT_MAX 100
 
 const char *const DATASET_FIELD_NAMES[DATASET_FIELD_COUNT] = {
-    [DATASET_REPO] = "repo",   [DATASET_CREATED_AT] = "created_at", [DATASET_LABEL] = "label",
-    [DATASET_TITLE] = "title", [DATASET_BODY] = "body",             [DATASET_WEIGHT] = "weight",
+    [DATASET_REPO] = "repo",   [DATASET_CREATED_AT] = "created_at",
+    [DATASET_LABEL] = "label", [DATASET_TITLE] = "title",
+    [DATASET_BODY] = "body",   [DATASET_WEIGHT] = "weight",
 };
 
 /* A distinct label name while rows are added; its number is the order of first sight. */
@@ -143,15 +144,17 @@ static int parse_time(const struct dataset_value *value, int64_t *ret_ms, struct
         result = time_from_text(text, length, ret_ms);
     }
     if (result != 0)
-        return error_set(error, ERR_INPUT,
-                         "created_at must be a time such as 2024-05-01 12:34:56 or 2024-05-01T12:34:56Z, "
-                         "it is \"%.*s\"",
-                         (int)(length < 40 ? length : 40), value->bytes);
+        return error_set(
+            error, ERR_INPUT,
+            "created_at must be a time such as 2024-05-01 12:34:56 or 2024-05-01T12:34:56Z, "
+            "it is \"%.*s\"",
+            (int)(length < 40 ? length : 40), value->bytes);
     return 0;
 }
 
 /* liblinear weighs classes, not rows; so a row that weighs n is used n times, and n is a whole number. */
-static int parse_weight(const struct dataset_value *value, uint32_t *ret_copies, struct error *error)
+static int parse_weight(const struct dataset_value *value, uint32_t *ret_copies,
+                        struct error *error)
 {
     *ret_copies = 1;
     if (value->bytes == NULL || value->byte_count == 0)
@@ -164,7 +167,8 @@ static int parse_weight(const struct dataset_value *value, uint32_t *ret_copies,
         copies = strtol(text, &end, 10);
     }
     if (end != text + value->byte_count || copies < 1 || copies > WEIGHT_MAX)
-        return error_set(error, ERR_INPUT, "weight must be a whole number from 1 to %d", WEIGHT_MAX);
+        return error_set(error, ERR_INPUT, "weight must be a whole number from 1 to %d",
+                         WEIGHT_MAX);
     *ret_copies = (uint32_t)copies;
     return 0;
 }
@@ -218,7 +222,8 @@ static int parse_labels(struct dataset_rows *rows, const struct dataset_value *v
         if (name_bytes == 0)
             continue;
         if (name_bytes > LABEL_BYTES_MAX || !is_text(name, name_bytes))
-            return error_set(error, ERR_INPUT, "a label must be printable UTF-8 of at most %zu bytes",
+            return error_set(error, ERR_INPUT,
+                             "a label must be printable UTF-8 of at most %zu bytes",
                              LABEL_BYTES_MAX);
         if (count == ROW_LABELS_MAX)
             return error_set(error, ERR_TOO_LARGE, "more than %zu labels in a row", ROW_LABELS_MAX);
@@ -333,7 +338,8 @@ static bool is_json_lines(const char *name, const char *bytes, size_t byte_count
     if (ends_with(name, ".jsonl") || ends_with(name, ".ndjson") || ends_with(name, ".json"))
         return true;
     size_t i = 0;
-    while (i < byte_count && (bytes[i] == ' ' || bytes[i] == '\n' || bytes[i] == '\r' || bytes[i] == '\t'))
+    while (i < byte_count &&
+           (bytes[i] == ' ' || bytes[i] == '\n' || bytes[i] == '\r' || bytes[i] == '\t'))
         i++;
     return i < byte_count && bytes[i] == '{';
 }

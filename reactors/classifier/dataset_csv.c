@@ -17,13 +17,14 @@
 
 /* The state of a pass. */
 struct csv {
-    const char *cursor;    /* next byte */
-    const char *end;       /* one past the last */
-    size_t line;           /* of cursor, from 1 */
-    char *scratch;         /* owned: unquoted bytes of the current record */
-    size_t scratch_used;   /* bytes */
-    size_t column_count;   /* of the record read last */
-    struct dataset_value columns[COLUMNS_MAX]; /* of the record read last; into the file or scratch */
+    const char *cursor;  /* next byte */
+    const char *end;     /* one past the last */
+    size_t line;         /* of cursor, from 1 */
+    char *scratch;       /* owned: unquoted bytes of the current record */
+    size_t scratch_used; /* bytes */
+    size_t column_count; /* of the record read last */
+    struct dataset_value
+        columns[COLUMNS_MAX]; /* of the record read last; into the file or scratch */
 };
 
 static void csv_release(struct csv *csv)
@@ -41,7 +42,8 @@ static int csv_read_quoted(struct csv *csv, struct dataset_value *ret_value, str
     for (;;) {
         if (csv->cursor == csv->end) {
             csv->line = open_line;
-            return error_set(error, ERR_INPUT, "a quoted field begins here and never ends; close it with \"");
+            return error_set(error, ERR_INPUT,
+                             "a quoted field begins here and never ends; close it with \"");
         }
         char c = *csv->cursor++;
         if (c == '\n')
@@ -63,8 +65,9 @@ static int csv_read_plain(struct csv *csv, struct dataset_value *ret_value, stru
     const char *start = csv->cursor;
     while (csv->cursor < csv->end && *csv->cursor != ',' && *csv->cursor != '\n') {
         if (*csv->cursor == '"')
-            return error_set(error, ERR_INPUT,
-                             "a quote inside an unquoted field; put the field in quotes and double the quote");
+            return error_set(
+                error, ERR_INPUT,
+                "a quote inside an unquoted field; put the field in quotes and double the quote");
         csv->cursor++;
     }
     size_t length = (size_t)(csv->cursor - start);
@@ -87,7 +90,8 @@ static int csv_end_field(struct csv *csv, bool *ret_more, struct error *error)
         (csv->cursor + 1 == csv->end || csv->cursor[1] == '\n'))
         csv->cursor++;
     if (csv->cursor < csv->end && *csv->cursor != '\n')
-        return error_set(error, ERR_INPUT, "text after the closing quote of a field; double quotes inside a field");
+        return error_set(error, ERR_INPUT,
+                         "text after the closing quote of a field; double quotes inside a field");
     if (csv->cursor < csv->end) {
         csv->cursor++;
         csv->line++;
@@ -107,7 +111,8 @@ static int csv_read_record(struct csv *csv, struct error *error)
             return error_set(error, ERR_TOO_LARGE, "more than %d columns", COLUMNS_MAX);
         struct dataset_value *value = &csv->columns[csv->column_count];
         bool is_quoted = csv->cursor < csv->end && *csv->cursor == '"';
-        int result = is_quoted ? csv_read_quoted(csv, value, error) : csv_read_plain(csv, value, error);
+        int result =
+            is_quoted ? csv_read_quoted(csv, value, error) : csv_read_plain(csv, value, error);
         if (result == 0)
             result = csv_end_field(csv, &more, error);
         if (result != 0)
@@ -122,8 +127,9 @@ static bool value_is(const struct dataset_value *value, const char *text)
     return value->byte_count == strlen(text) && memcmp(value->bytes, text, value->byte_count) == 0;
 }
 
-/* Finds the columns by the header line: `columns[field]` is the column number or -1. */
-static int csv_read_header(struct csv *csv, int columns[DATASET_FIELD_COUNT], struct error *error)
+/* Finds the columns by the header line: `columns[field]` is the column number or -1. On error `*ret_line` is where. */
+static int csv_read_header(struct csv *csv, int columns[DATASET_FIELD_COUNT], size_t *ret_line,
+                           struct error *error)
 {
     static const char byte_order_mark[] = "\xef\xbb\xbf";
     size_t mark_bytes = sizeof(byte_order_mark) - 1;
@@ -131,6 +137,7 @@ static int csv_read_header(struct csv *csv, int columns[DATASET_FIELD_COUNT], st
         memcmp(csv->cursor, byte_order_mark, mark_bytes) == 0)
         csv->cursor += mark_bytes;
     int result = csv_read_record(csv, error);
+    *ret_line = result == 0 ? 1 : csv->line;
     if (result != 0)
         return result;
     for (int field = 0; field < DATASET_FIELD_COUNT; field++) {
@@ -139,7 +146,8 @@ static int csv_read_header(struct csv *csv, int columns[DATASET_FIELD_COUNT], st
             if (!value_is(&csv->columns[c], DATASET_FIELD_NAMES[field]))
                 continue;
             if (columns[field] >= 0)
-                return error_set(error, ERR_INPUT, "the column %s is there twice", DATASET_FIELD_NAMES[field]);
+                return error_set(error, ERR_INPUT, "the column %s is there twice",
+                                 DATASET_FIELD_NAMES[field]);
             columns[field] = (int)c;
         }
         if (columns[field] < 0 && field != DATASET_WEIGHT)
@@ -155,9 +163,8 @@ static int csv_read_rows(struct csv *csv, struct dataset_rows *rows, size_t *ret
                          struct error *error)
 {
     int columns[DATASET_FIELD_COUNT];
-    int result = csv_read_header(csv, columns, error);
+    int result = csv_read_header(csv, columns, ret_line, error);
     size_t expected = csv->column_count;
-    *ret_line = csv->line - (result == 0);
     while (result == 0 && csv->cursor < csv->end) {
         size_t line = csv->line;
         result = csv_read_record(csv, error);
@@ -167,7 +174,8 @@ static int csv_read_rows(struct csv *csv, struct dataset_rows *rows, size_t *ret
         if (csv->column_count == 1 && csv->columns[0].byte_count == 0)
             continue; /* an empty line */
         if (csv->column_count != expected)
-            return error_set(error, ERR_INPUT, "%zu fields where the header has %zu; is a comma not in quotes?",
+            return error_set(error, ERR_INPUT,
+                             "%zu fields where the header has %zu; is a comma not in quotes?",
                              csv->column_count, expected);
         struct dataset_value values[DATASET_FIELD_COUNT] = {{0}};
         for (int field = 0; field < DATASET_FIELD_COUNT; field++)

@@ -26,8 +26,10 @@ static int join_labels(const json_t *array, struct buffer *labels, struct error 
         const char *name = json_string_value(item);
         if (name == NULL || strchr(name, ';') != NULL || strlen(name) != json_string_length(item))
             return error_set(error, ERR_INPUT, "label must be an array of texts without ';'");
-        if ((index > 0 && buffer_append(labels, ";", 1) != 0) || buffer_append_text(labels, name) != 0)
-            return error_set(error, ERR_TOO_LARGE, "label names of more than %zu bytes", LABELS_BYTES_MAX);
+        if ((index > 0 && buffer_append(labels, ";", 1) != 0) ||
+            buffer_append_text(labels, name) != 0)
+            return error_set(error, ERR_TOO_LARGE, "label names of more than %zu bytes",
+                             LABELS_BYTES_MAX);
     }
     return 0;
 }
@@ -72,7 +74,8 @@ static int read_line(struct dataset_rows *rows, size_t line, const char *bytes, 
                      struct error *error)
 {
     json_error_t json_error;
-    CLEANUP(json_release) json_t *object =
+    CLEANUP(json_release)
+    json_t *object =
         json_loadb(bytes, byte_count, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &json_error);
     if (object == NULL)
         return error_set(error, ERR_INPUT, "not a JSON object in one line: %s", json_error.text);
@@ -80,7 +83,8 @@ static int read_line(struct dataset_rows *rows, size_t line, const char *bytes, 
     char number[NUMBER_BYTES_MAX];
     struct dataset_value values[DATASET_FIELD_COUNT] = {{0}};
     for (int field = 0; field < DATASET_FIELD_COUNT; field++) {
-        int result = read_field(object, (enum dataset_field)field, &labels, number, &values[field], error);
+        int result =
+            read_field(object, (enum dataset_field)field, &labels, number, &values[field], error);
         if (result != 0)
             return result;
     }

@@ -1,5 +1,5 @@
 /*
- * Judging a model: see evaluate.h.
+ * Judging a model on labelled rows: counts, intervals, averages. See evaluate.h.
  */
 #include "reactors/classifier/evaluate.h"
 
@@ -43,7 +43,8 @@ struct evaluate_figure evaluate_wilson(size_t right, size_t count)
     double z2 = NORMAL_95 * NORMAL_95;
     double centre = (share + z2 / (2 * n)) / (1 + z2 / n);
     double half = NORMAL_95 * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n);
-    return (struct evaluate_figure){.value = share, .low = fmax(0, centre - half), .high = fmin(1, centre + half)};
+    return (struct evaluate_figure){
+        .value = share, .low = fmax(0, centre - half), .high = fmin(1, centre + half)};
 }
 
 /* --- counting ----------------------------------------------------------------------------------------------- */
@@ -67,7 +68,8 @@ static void add_outcome(struct outcomes *outcomes, struct outcome outcome)
 {
     if (outcomes->count == outcomes->capacity) {
         outcomes->capacity = 2 * outcomes->capacity + 1024;
-        outcomes->items = mem_resize_array(outcomes->items, outcomes->capacity, sizeof(*outcomes->items));
+        outcomes->items =
+            mem_resize_array(outcomes->items, outcomes->capacity, sizeof(*outcomes->items));
     }
     outcomes->items[outcomes->count++] = outcome;
 }
@@ -107,8 +109,8 @@ static void score_rows(struct evaluation *evaluation, const struct dataset *data
                        const struct dataset_row *const *rows, struct outcomes *outcomes)
 {
     CLEANUP(mem_free) uint32_t *numbers = map_labels(evaluation, dataset);
-    CLEANUP(mem_free) struct classifier_score *scores =
-        mem_alloc_array(evaluation->label_count, sizeof(*scores));
+    CLEANUP(mem_free)
+    struct classifier_score *scores = mem_alloc_array(evaluation->label_count, sizeof(*scores));
     for (size_t r = 0; r < evaluation->row_count; r++) {
         struct classifier_issue issue = dataset_issue(rows[r]);
         classifier_predict(evaluation->classifier, &issue, scores);
@@ -209,16 +211,21 @@ static struct evaluate_figure interval(double value, const double *sorted, size_
     if (count == 0)
         return (struct evaluate_figure){.value = value, .low = NAN, .high = NAN};
     size_t tail = (size_t)(0.025 * (double)count);
-    return (struct evaluate_figure){.value = value, .low = sorted[tail], .high = sorted[count - 1 - tail]};
+    return (struct evaluate_figure){
+        .value = value, .low = sorted[tail], .high = sorted[count - 1 - tail]};
 }
 
 static void find_averages(struct evaluation *evaluation, const struct outcomes *outcomes)
 {
     size_t rows = evaluation->row_count;
     size_t resamples = DRAWS_MAX / rows;
-    resamples = resamples > RESAMPLES_MAX ? RESAMPLES_MAX : resamples < RESAMPLES_MIN ? RESAMPLES_MIN : resamples;
-    CLEANUP(mem_free) double *samples = mem_alloc_array(resamples * AVERAGE_COUNT, sizeof(*samples));
-    CLEANUP(mem_free) struct tally *tallies = mem_alloc_array(evaluation->label_count, sizeof(*tallies));
+    resamples = resamples > RESAMPLES_MAX   ? RESAMPLES_MAX
+                : resamples < RESAMPLES_MIN ? RESAMPLES_MIN
+                                            : resamples;
+    CLEANUP(mem_free)
+    double *samples = mem_alloc_array(resamples * AVERAGE_COUNT, sizeof(*samples));
+    CLEANUP(mem_free)
+    struct tally *tallies = mem_alloc_array(evaluation->label_count, sizeof(*tallies));
     double averages[AVERAGE_COUNT];
     for (size_t r = 0; r < rows; r++)
         tally_row(outcomes, r, tallies);
@@ -315,7 +322,8 @@ static double calibration_error(const struct evaluation *evaluation)
     return total > 0 ? error / total : NAN;
 }
 
-struct evaluation *evaluate_model(const struct classifier *classifier, const struct dataset *dataset,
+struct evaluation *evaluate_model(const struct classifier *classifier,
+                                  const struct dataset *dataset,
                                   const struct dataset_row *const *rows, size_t row_count)
 {
     assert(row_count > 0);
@@ -374,7 +382,8 @@ static json_t *label_to_json(const struct evaluate_label *label)
     json_object_set_new(object, "right", json_integer((json_int_t)label->right));
     json_object_set_new(object, "predictable", json_boolean(label->label->predictable));
     json_object_set_new(object, "threshold",
-                        label->label->predictable ? json_real(label->label->threshold) : json_null());
+                        label->label->predictable ? json_real(label->label->threshold)
+                                                  : json_null());
     json_object_set_new(object, "precision", figure_to_json(&label->precision));
     json_object_set_new(object, "recall", figure_to_json(&label->recall));
     json_object_set_new(object, "f1", number_or_null(label->f1));
@@ -389,10 +398,13 @@ json_t *evaluate_to_json(const struct evaluation *evaluation)
         json_array_append_new(labels, label_to_json(&evaluation->labels[l]));
     json_t *object = json_object();
     json_object_set_new(object, "model", json_string(classifier_version(evaluation->classifier)));
-    json_object_set_new(object, "model_sha256", json_string(classifier_sha256(evaluation->classifier)));
+    json_object_set_new(object, "model_sha256",
+                        json_string(classifier_sha256(evaluation->classifier)));
     json_object_set_new(object, "rows", json_integer((json_int_t)evaluation->row_count));
-    json_object_set_new(object, "supported_labels", json_integer((json_int_t)evaluation->supported_count));
-    json_object_set_new(object, "unknown_labels", json_integer((json_int_t)evaluation->unknown_label_count));
+    json_object_set_new(object, "supported_labels",
+                        json_integer((json_int_t)evaluation->supported_count));
+    json_object_set_new(object, "unknown_labels",
+                        json_integer((json_int_t)evaluation->unknown_label_count));
     json_object_set_new(object, "macro", averages_to_json(&evaluation->macro));
     json_object_set_new(object, "micro", averages_to_json(&evaluation->micro));
     json_object_set_new(object, "expected_calibration_error",

@@ -38,14 +38,14 @@ struct evaluate_bin {
 
 /* Figures of one label. */
 struct evaluate_label {
-    const struct classifier_label *label;   /* borrowed from the model */
-    size_t support;                         /* rows that carry it */
-    size_t predicted;                       /* rows for which it was predicted */
-    size_t right;                           /* of those, rows that carry it */
-    struct evaluate_figure precision;       /* right of predicted */
-    struct evaluate_figure recall;          /* right of support */
-    double f1;                              /* harmonic mean of both, 0 if never right */
-    double average_precision;               /* area under the precision-recall curve; NaN without support */
+    const struct classifier_label *label; /* borrowed from the model */
+    size_t support;                       /* rows that carry it */
+    size_t predicted;                     /* rows for which it was predicted */
+    size_t right;                         /* of those, rows that carry it */
+    struct evaluate_figure precision;     /* right of predicted */
+    struct evaluate_figure recall;        /* right of support */
+    double f1;                            /* harmonic mean of both, 0 if never right */
+    double average_precision; /* area under the precision-recall curve; NaN without support */
     struct evaluate_bin bins[EVALUATE_BINS]; /* reliability */
 };
 
@@ -66,13 +66,14 @@ struct evaluation {
     struct evaluate_label *labels;       /* owned: in the model's order */
     struct evaluate_averages macro;      /* each label counts the same */
     struct evaluate_averages micro;      /* each prediction counts the same */
-    double expected_calibration_error;   /* mean |probability − share|, over the bins of all labels */
-    float *probabilities;                /* owned: [label][row] */
-    bool *carries;                       /* owned: [label][row] */
+    double expected_calibration_error; /* mean |probability − share|, over the bins of all labels */
+    float *probabilities;              /* owned: [label][row] */
+    bool *carries;                     /* owned: [label][row] */
 };
 
 /* Judges a model (borrowed until evaluate_free) on rows, at least one. Owned. Any thread. */
-struct evaluation *evaluate_model(const struct classifier *classifier, const struct dataset *dataset,
+struct evaluation *evaluate_model(const struct classifier *classifier,
+                                  const struct dataset *dataset,
                                   const struct dataset_row *const *rows, size_t row_count);
 
 /* Frees an evaluation; NULL is fine. Any thread. */

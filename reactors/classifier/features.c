@@ -56,10 +56,8 @@ static const struct {
 
 void features_config_init(struct features_config *config)
 {
-    *config = (struct features_config){.word_ngram_max = 2,
-                                       .piece_length_min = 3,
-                                       .piece_length_max = 5,
-                                       .cross_weight = 1.0};
+    *config = (struct features_config){
+        .word_ngram_max = 2, .piece_length_min = 3, .piece_length_max = 5, .cross_weight = 1.0};
     for (size_t b = 0; b < FEATURE_BLOCK_COUNT; b++)
         config->block_weight[b] = BLOCKS[b].weight;
 }
@@ -89,7 +87,8 @@ static uint64_t name_hash(const char *name, size_t name_bytes)
 
 uint64_t features_repository_hash(const char *repository)
 {
-    return repository == NULL || repository[0] == '\0' ? 0 : name_hash(repository, strlen(repository));
+    return repository == NULL || repository[0] == '\0' ? 0
+                                                       : name_hash(repository, strlen(repository));
 }
 
 uint64_t features_owner_hash(const char *repository)
@@ -264,7 +263,7 @@ static uint64_t line_hash(uint64_t repository_hash, const char *key, size_t key_
     return text_hash(SEED_LINE ^ repository_hash, key, key_bytes);
 }
 
-static bool sorted_has(const uint64_t *hashes, size_t count, uint64_t hash)
+bool features_sorted_has(const uint64_t *hashes, size_t count, uint64_t hash)
 {
     size_t low = 0;
     size_t high = count;
@@ -293,7 +292,8 @@ void features_visit_lines(const struct classifier_issue *issue,
             continue;
         size_t key_bytes = text_line_key(segment.bytes, segment.byte_count, key, sizeof(key));
         if (key_bytes >= LINE_KEY_BYTES_MIN)
-            visit(context, line_hash(repository_hash, key, key_bytes), line_hash(0, key, key_bytes));
+            visit(context, line_hash(repository_hash, key, key_bytes),
+                  line_hash(0, key, key_bytes));
     }
 }
 
@@ -324,7 +324,8 @@ static void read_segment(const struct features_config *config,
     }
     size_t key_bytes = text_line_key(segment->bytes, segment->byte_count, key, sizeof(key));
     if (key_bytes >= LINE_KEY_BYTES_MIN &&
-        sorted_has(templates->hashes, templates->count, line_hash(repository_hash, key, key_bytes))) {
+        features_sorted_has(templates->hashes, templates->count,
+                            line_hash(repository_hash, key, key_bytes))) {
         if (config->block_weight[FEATURE_FORM_LINES] > 0)
             bag_add(bag, FEATURE_FORM_LINES, key, key_bytes);
         return;
@@ -368,7 +369,7 @@ void features_extract(const struct features_config *config, const struct templat
     if (issue->title != NULL)
         text_tokenise(&fields.title, issue->title, title_bytes);
     uint64_t repository_hash = features_repository_hash(issue->repository);
-    if (!sorted_has(templates->repositories, templates->repository_count, repository_hash))
+    if (!features_sorted_has(templates->repositories, templates->repository_count, repository_hash))
         repository_hash = 0;
     struct text_scanner scanner = text_scan(issue->body, issue->body_bytes);
     struct text_segment segment;

@@ -49,11 +49,12 @@ enum feature_block {
 
 /* What is extracted and how it is weighed; stands in the model file. */
 struct features_config {
-    double block_weight[FEATURE_BLOCK_COUNT]; /* length of a block's vector; 0 leaves the block out */
-    uint32_t word_ngram_max;                  /* longest word n-gram, 1 … FEATURES_WORD_NGRAM_MAX */
-    uint32_t piece_length_min;                /* shortest character n-gram, 1 … 8 */
-    uint32_t piece_length_max;                /* longest character n-gram, piece_length_min … 8 */
-    double cross_weight;                      /* of a feature's copy for its repository; 0 leaves them out */
+    double
+        block_weight[FEATURE_BLOCK_COUNT]; /* length of a block's vector; 0 leaves the block out */
+    uint32_t word_ngram_max;               /* longest word n-gram, 1 … FEATURES_WORD_NGRAM_MAX */
+    uint32_t piece_length_min;             /* shortest character n-gram, 1 … 8 */
+    uint32_t piece_length_max;             /* longest character n-gram, piece_length_min … 8 */
+    double cross_weight; /* of a feature's copy for its repository; 0 leaves them out */
 };
 
 /* Longest word n-gram that a configuration may ask for. */
@@ -67,8 +68,9 @@ struct features_config {
  * read with the lines of all known ones. Borrowed arrays.
  */
 struct template_lines {
-    const uint64_t *hashes;       /* ascending; (repository, line), and (no repository, line) for unknown ones */
-    size_t count;                 /* how many */
+    const uint64_t
+        *hashes;  /* ascending; (repository, line), and (no repository, line) for unknown ones */
+    size_t count; /* how many */
     const uint64_t *repositories; /* ascending hashes of the repositories that the model knows */
     size_t repository_count;      /* how many */
 };
@@ -117,6 +119,9 @@ void features_extract(const struct features_config *config, const struct templat
 void features_visit_lines(const struct classifier_issue *issue,
                           void (*visit)(void *context, uint64_t repository_line, uint64_t any_line),
                           void *context);
+
+/* Returns whether ascending `hashes` hold one, by binary search. Any thread. */
+bool features_sorted_has(const uint64_t *hashes, size_t count, uint64_t hash);
 
 /* Returns the key, in model files, of a block. Any thread. */
 const char *features_block_key(enum feature_block block);

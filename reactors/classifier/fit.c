@@ -1,5 +1,5 @@
 /*
- * Fitting: see fit.h.
+ * Fitting labels on rows, by space.h and solve.h. See fit.h.
  */
 #include "reactors/classifier/fit.h"
 
@@ -86,7 +86,8 @@ void fit_decide(const struct fit *fit, const struct classifier_issue *issue, dou
         const float *weights = fit->weights + l * space->count;
         ret_decisions[l] = fit->biases[l];
         for (size_t v = 0; v < vector.count; v++)
-            ret_decisions[l] += (double)weights[vector.values[v].feature] * (double)vector.values[v].value;
+            ret_decisions[l] +=
+                (double)weights[vector.values[v].feature] * (double)vector.values[v].value;
     }
     space_vector_release(&vector);
 }

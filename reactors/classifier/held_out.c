@@ -53,13 +53,15 @@ static void report_labels(void *context, size_t done, size_t total)
 
 /* Fits on `older` and appends the scores of `block`. */
 static void score_block(struct scoring *scoring, const struct dataset_row *const *older,
-                        size_t older_count, const struct dataset_row *const *block, size_t block_count)
+                        size_t older_count, const struct dataset_row *const *block,
+                        size_t block_count)
 {
     struct held_out *result = scoring->result;
-    snprintf(scoring->stage, sizeof(scoring->stage), "calibrating, block %zu", result->block_count + 1);
-    CLEANUP(fit_free) struct fit *fit =
-        fit_rows(scoring->config, older, older_count, scoring->labels, result->label_count,
-                 report_labels, scoring);
+    snprintf(scoring->stage, sizeof(scoring->stage), "calibrating, block %zu",
+             result->block_count + 1);
+    CLEANUP(fit_free)
+    struct fit *fit = fit_rows(scoring->config, older, older_count, scoring->labels,
+                               result->label_count, report_labels, scoring);
     for (size_t r = 0; r < block_count; r++) {
         struct classifier_issue issue = dataset_issue(block[r]);
         fit_decide(fit, &issue, result->decisions + result->row_count * result->label_count);
@@ -88,7 +90,8 @@ static size_t nearest_moment(const struct dataset_row *const *rows, size_t row_c
     return before > 0 && wanted - before <= after - wanted ? before : after;
 }
 
-static void score_by_time(struct scoring *scoring, const struct dataset_row *const *rows, size_t row_count)
+static void score_by_time(struct scoring *scoring, const struct dataset_row *const *rows,
+                          size_t row_count)
 {
     size_t start = row_count - (size_t)(TIME_SHARE * (double)row_count);
     size_t first = nearest_moment(rows, row_count, start);
@@ -119,10 +122,12 @@ static int compare_shuffled(const void *left, const void *right)
     return (a->row->line > b->row->line) - (a->row->line < b->row->line);
 }
 
-static void score_at_random(struct scoring *scoring, const struct dataset_row *const *rows, size_t row_count)
+static void score_at_random(struct scoring *scoring, const struct dataset_row *const *rows,
+                            size_t row_count)
 {
     CLEANUP(mem_free) struct shuffled_row *order = mem_alloc_array(row_count, sizeof(*order));
-    CLEANUP(mem_free) const struct dataset_row **others = mem_alloc_array(row_count, sizeof(*others));
+    CLEANUP(mem_free)
+    const struct dataset_row **others = mem_alloc_array(row_count, sizeof(*others));
     CLEANUP(mem_free) const struct dataset_row **block = mem_alloc_array(row_count, sizeof(*block));
     for (size_t r = 0; r < row_count; r++)
         order[r] = (struct shuffled_row){
@@ -143,8 +148,9 @@ static void score_at_random(struct scoring *scoring, const struct dataset_row *c
     }
 }
 
-struct held_out *held_out_score(const struct fit_config *config, const struct dataset_row *const *rows,
-                                size_t row_count, const uint32_t *labels, size_t label_count,
+struct held_out *held_out_score(const struct fit_config *config,
+                                const struct dataset_row *const *rows, size_t row_count,
+                                const uint32_t *labels, size_t label_count,
                                 train_progress_fn *progress, void *context)
 {
     struct held_out *result = MEM_NEW(struct held_out);

@@ -26,8 +26,9 @@ struct held_out {
  * Scores held-out rows of `rows`, which are sorted by time. Labels are numbers in their data set. Owned. Main thread of
  * a command.
  */
-struct held_out *held_out_score(const struct fit_config *config, const struct dataset_row *const *rows,
-                                size_t row_count, const uint32_t *labels, size_t label_count,
+struct held_out *held_out_score(const struct fit_config *config,
+                                const struct dataset_row *const *rows, size_t row_count,
+                                const uint32_t *labels, size_t label_count,
                                 train_progress_fn *progress, void *context);
 
 /* Frees scores; NULL is fine. Any thread. */

@@ -22,13 +22,15 @@ static const struct {
 
 static void print_help(FILE *stream)
 {
-    fprintf(stream, "Usage: nodag model COMMAND [OPTION…]\n\nModels that label issues: make one, judge it, ask it why.\n\n"
+    fprintf(stream, "Usage: nodag model COMMAND [OPTION…]\n\nModels that label issues: make one, "
+                    "judge it, ask it why.\n\n"
                     "Commands:\n");
     for (size_t c = 0; c < ARRAY_COUNT(COMMANDS); c++)
         fprintf(stream, "  %-8s  %s\n", COMMANDS[c].name, COMMANDS[c].summary);
     fprintf(stream, "\nExample:\n"
                     "  nodag model train --data issues.csv --model labels.model\n"
-                    "  nodag model explain --model labels.model --repo owner/name --title 'It crashes at start'\n\n"
+                    "  nodag model explain --model labels.model --repo owner/name --title 'It "
+                    "crashes at start'\n\n"
                     "`nodag model COMMAND --help` says what a command takes.\n");
 }
 

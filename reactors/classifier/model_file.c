@@ -13,7 +13,8 @@
 #include "base/memory.h"
 
 _Static_assert(sizeof(struct model_preamble) == 64, "the preamble is 64 bytes in every file");
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are mapped, and little-endian");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "model files are mapped, and little-endian");
 
 /* Everything begins at a multiple of this, so that mapped arrays can be used in place. */
 #define SECTION_ALIGNMENT ((size_t)8)
@@ -68,7 +69,8 @@ static bool read_count(const json_t *object, const char *name, uint32_t least, u
                        uint32_t *ret_count)
 {
     const json_t *item = json_object_get(object, name);
-    if (!json_is_integer(item) || json_integer_value(item) < least || json_integer_value(item) > most)
+    if (!json_is_integer(item) || json_integer_value(item) < least ||
+        json_integer_value(item) > most)
         return false;
     *ret_count = (uint32_t)json_integer_value(item);
     return true;
@@ -91,12 +93,14 @@ int model_config_from_json(const json_t *object, struct features_config *ret_con
     const json_t *blocks = json_object_get(object, "blocks");
     bool is_valid =
         read_count(object, "word_ngram_max", 1, FEATURES_WORD_NGRAM_MAX, &config.word_ngram_max) &&
-        read_count(object, "piece_length_min", 1, FEATURES_PIECE_LENGTH_MAX, &config.piece_length_min) &&
+        read_count(object, "piece_length_min", 1, FEATURES_PIECE_LENGTH_MAX,
+                   &config.piece_length_min) &&
         read_count(object, "piece_length_max", config.piece_length_min, FEATURES_PIECE_LENGTH_MAX,
                    &config.piece_length_max) &&
         read_weight(object, "cross_weight", &config.cross_weight);
     for (int b = 0; is_valid && b < FEATURE_BLOCK_COUNT; b++)
-        is_valid = read_weight(blocks, features_block_key((enum feature_block)b), &config.block_weight[b]);
+        is_valid =
+            read_weight(blocks, features_block_key((enum feature_block)b), &config.block_weight[b]);
     if (!is_valid)
         return ERR_CORRUPT;
     *ret_config = config;
@@ -180,7 +184,8 @@ int model_image(const struct model_parts *parts, void **ret_bytes, size_t *ret_b
                                       .label_count = (uint32_t)parts->label_count,
                                       .feature_count = (uint32_t)space->count,
                                       .template_count = (uint32_t)space->templates.count,
-                                      .repository_count = (uint32_t)space->templates.repository_count,
+                                      .repository_count =
+                                          (uint32_t)space->templates.repository_count,
                                       .crossed_count = (uint32_t)space->crossed_count};
     memcpy(preamble.magic, MODEL_MAGIC, sizeof(preamble.magic));
     struct model_layout layout;
@@ -195,7 +200,8 @@ int model_image(const struct model_parts *parts, void **ret_bytes, size_t *ret_b
     memcpy(image, &preamble, sizeof(preamble));
     memcpy(image + layout.header, header, header_bytes);
     put_hashes(image, layout.templates, space->templates.hashes, space->templates.count);
-    put_hashes(image, layout.repositories, space->templates.repositories, space->templates.repository_count);
+    put_hashes(image, layout.repositories, space->templates.repositories,
+               space->templates.repository_count);
     put_hashes(image, layout.crossed, space->crossed, space->crossed_count);
     put_hashes(image, layout.hashes, space->hashes, space->count);
     if (space->count > 0)

@@ -63,27 +63,39 @@ static void put_escaped(struct page *page, const char *text)
 
 static const char STYLE[] =
     "<style>\n"
-    ":root{color-scheme:light dark;--ink:#1b1f24;--soft:#656d76;--line:#d0d7de;--paper:#fff;--card:#f6f8fa;"
+    ":root{color-scheme:light "
+    "dark;--ink:#1b1f24;--soft:#656d76;--line:#d0d7de;--paper:#fff;--card:#f6f8fa;"
     "--main:#0969da;--good:#1a7f37;--bad:#bc4c00}\n"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#8d96a0;--line:#30363d;--paper:#0d1117;"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#8d96a0;--line:#30363d;--paper:#"
+    "0d1117;"
     "--card:#161b22;--main:#4493f8;--good:#3fb950;--bad:#db6d28}}\n"
-    "*{box-sizing:border-box}body{margin:0 auto;max-width:72rem;padding:2rem 1.25rem;background:var(--paper);"
+    "*{box-sizing:border-box}body{margin:0 auto;max-width:72rem;padding:2rem "
+    "1.25rem;background:var(--paper);"
     "color:var(--ink);font:16px/1.5 system-ui,sans-serif}\n"
-    "h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2.5rem 0 .75rem}p{max-width:44rem}"
+    "h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2.5rem 0 "
+    ".75rem}p{max-width:44rem}"
     ".soft{color:var(--soft)}\n"
-    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:1rem;margin:1.5rem 0}"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:1rem;margin:"
+    "1.5rem 0}"
     ".card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:1rem}"
-    ".card b{display:block;font-size:1.6rem;font-variant-numeric:tabular-nums}.card span{color:var(--soft)}\n"
-    ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
-    "th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}"
-    "th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:600;font-size:.85rem}"
+    ".card b{display:block;font-size:1.6rem;font-variant-numeric:tabular-nums}.card "
+    "span{color:var(--soft)}\n"
+    ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-"
+    "nums}"
+    "th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid "
+    "var(--line);white-space:nowrap}"
+    "th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:600;font-size:."
+    "85rem}"
     "td small{color:var(--soft)}tr.never td{color:var(--soft)}\n"
     ".curves{display:grid;grid-template-columns:repeat(auto-fill,minmax(20rem,1fr));gap:1rem}"
-    ".curves figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.9rem}"
-    "figcaption{font-weight:600;overflow-wrap:anywhere}.pair{display:grid;grid-template-columns:1fr 1fr;gap:.75rem}"
+    ".curves figure{margin:0;background:var(--card);border:1px solid "
+    "var(--line);border-radius:8px;padding:.9rem}"
+    "figcaption{font-weight:600;overflow-wrap:anywhere}.pair{display:grid;grid-template-columns:"
+    "1fr 1fr;gap:.75rem}"
     ".pair div{font-size:.75rem;color:var(--soft)}\n"
     "svg{display:block;width:100%;height:auto;overflow:visible;margin:.4rem 0}"
-    "svg .frame{fill:none;stroke:var(--line);stroke-width:1}svg .even{stroke:var(--line);stroke-dasharray:3 3}"
+    "svg .frame{fill:none;stroke:var(--line);stroke-width:1}svg "
+    ".even{stroke:var(--line);stroke-dasharray:3 3}"
     "svg .curve{fill:none;stroke:var(--main);stroke-width:2;stroke-linejoin:round}"
     "svg .dot{fill:var(--main)}svg .at{fill:var(--good);stroke:var(--card);stroke-width:1.5}\n"
     "@media print{body{max-width:none}.curves figure{break-inside:avoid}}\n"
@@ -93,8 +105,10 @@ static const char STYLE[] =
 
 static void open_square(struct page *page, const char *what)
 {
-    put(page, "<svg viewBox=\"-2 -2 104 104\" role=\"img\" aria-label=\"%s\">"
-              "<rect class=\"frame\" width=\"100\" height=\"100\"/>", what);
+    put(page,
+        "<svg viewBox=\"-2 -2 104 104\" role=\"img\" aria-label=\"%s\">"
+        "<rect class=\"frame\" width=\"100\" height=\"100\"/>",
+        what);
 }
 
 /* Precision over recall, from sure to unsure, with a dot where the threshold is. */
@@ -119,8 +133,8 @@ static void put_precision_recall(struct page *page, const struct evaluation *eva
     }
     put_text(page, "\"/>");
     if (label->predicted > 0 && label->support > 0)
-        put(page, "<circle class=\"at\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>", 100 * label->recall.value,
-            100 - 100 * label->precision.value);
+        put(page, "<circle class=\"at\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>",
+            100 * label->recall.value, 100 - 100 * label->precision.value);
     put_text(page, "</svg>");
 }
 
@@ -161,7 +175,8 @@ static void put_pair(struct page *page, const struct evaluation *evaluation, siz
 static void put_card(struct page *page, const char *name, const struct evaluate_figure *figure)
 {
     char value[16];
-    put(page, "<div class=\"card\"><span>%s</span><b>%s</b>", name, command_figure(figure->value, value));
+    put(page, "<div class=\"card\"><span>%s</span><b>%s</b>", name,
+        command_figure(figure->value, value));
     if (!isnan(figure->low))
         put(page, "<span>%.3f to %.3f</span>", figure->low, figure->high);
     put_text(page, "</div>");
@@ -209,8 +224,10 @@ static void put_row(struct page *page, const struct evaluate_label *label)
 
 static void put_table(struct page *page, const struct evaluation *evaluation)
 {
-    put_text(page, "<h2>Labels</h2><div class=\"wide\"><table><tr><th>label</th><th>support</th><th>predicted</th>"
-                   "<th>threshold</th><th>precision</th><th>recall</th><th>F1</th><th>area</th></tr>\n");
+    put_text(page,
+             "<h2>Labels</h2><div "
+             "class=\"wide\"><table><tr><th>label</th><th>support</th><th>predicted</th>"
+             "<th>threshold</th><th>precision</th><th>recall</th><th>F1</th><th>area</th></tr>\n");
     for (size_t l = 0; l < evaluation->label_count; l++)
         put_row(page, &evaluation->labels[l]);
     put_text(page, "</table></div>\n");
@@ -226,27 +243,37 @@ static void put_all_reliability(struct page *page, const struct evaluation *eval
             bins[b].right += evaluation->labels[l].bins[b].right;
             bins[b].probability_sum += evaluation->labels[l].bins[b].probability_sum;
         }
-    put_text(page, "<h2>Curves</h2><p class=\"soft\">Left: precision over recall as the threshold falls; the dot is where "
-                   "the threshold stands. Right: how often a probability was right; on the dashed line it tells the truth.</p>"
-                   "<div class=\"curves\"><figure><figcaption>all labels together</figcaption><div class=\"pair\"><div>");
+    put_text(page, "<h2>Curves</h2><p class=\"soft\">Left: precision over recall as the threshold "
+                   "falls; the dot is where "
+                   "the threshold stands. Right: how often a probability was right; on the dashed "
+                   "line it tells the truth.</p>"
+                   "<div class=\"curves\"><figure><figcaption>all labels together</figcaption><div "
+                   "class=\"pair\"><div>");
     put_reliability(page, bins);
-    put(page, "share over probability</div><div>Probabilities are off by %s on average (expected calibration error).</div>"
-              "</div></figure>\n",
+    put(page,
+        "share over probability</div><div>Probabilities are off by %s on average (expected "
+        "calibration error).</div>"
+        "</div></figure>\n",
         command_figure(evaluation->expected_calibration_error, error_text));
 }
 
 int report_html(const struct evaluation *evaluation, struct buffer *buffer)
 {
     struct page page = {.buffer = buffer};
-    put_text(&page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>Model ");
+    put_text(
+        &page,
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>Model ");
     put(&page, "%s</title>\n", classifier_version(evaluation->classifier));
     put_text(&page, STYLE);
-    put(&page, "</head><body>\n<h1>Model %s</h1>\n<p class=\"soft\">Judged on %zu issues that carry %zu of its %zu labels. "
-               "A label that is never predicted counts as recall 0 and F1 0; macro precision is over labels predicted at least "
-               "once. Small figures are 95%% intervals.</p>\n",
-        classifier_version(evaluation->classifier), evaluation->row_count, evaluation->supported_count,
-        evaluation->label_count);
+    put(&page,
+        "</head><body>\n<h1>Model %s</h1>\n<p class=\"soft\">Judged on %zu issues that carry %zu "
+        "of its %zu labels. "
+        "A label that is never predicted counts as recall 0 and F1 0; macro precision is over "
+        "labels predicted at least "
+        "once. Small figures are 95%% intervals.</p>\n",
+        classifier_version(evaluation->classifier), evaluation->row_count,
+        evaluation->supported_count, evaluation->label_count);
     put_cards(&page, evaluation);
     put_table(&page, evaluation);
     put_all_reliability(&page, evaluation);

@@ -2,7 +2,11 @@
  * One label against all others: L2-regularised linear models by liblinear.
  *
  * Design: the rows' vectors are laid out once, as liblinear wants them, and every label is fitted on them. A row
- * that weighs n is there n times, which costs a pointer each.
+ * that weighs n is there n times, which costs a pointer each. Before a label is fitted, each feature is scaled by how
+ * much more often the rows that carry the label have it than the others, or the reverse (the log of the ratio of
+ * smoothed shares: Wang and Manning, Baselines and bigrams, 2012), mixed with 1. So a word that tells much costs little
+ * weight, and rare words that tell nothing are held back. The scale is multiplied into the weights afterwards: what
+ * comes out is a plain linear model.
  *
  * Invariants: the same rows in the same order give the same weights: liblinear shuffles by rand(), which is seeded
  * before each fit. So fits are for commands only, one thread at a time; serving never comes here.
@@ -27,6 +31,7 @@ enum solve_loss {
 struct solve_config {
     enum solve_loss loss; /* see there */
     double cost;          /* liblinear's C: the larger, the closer to the training rows; > 0 */
+    double ratio_share;   /* of the log ratio in a feature's scale, the rest is 1; 0 … 1 */
     uint32_t seed;        /* of the order in which rows are visited */
 };
 
@@ -49,7 +54,7 @@ void solve_rows_add(struct solve_rows *rows, const struct space_vector *vector, 
  * feature to `ret_weights` and the bias to `ret_bias`; with no or only carrying rows all are 0 but the bias. Main
  * thread of a command.
  */
-void solve_label(const struct solve_rows *rows, const struct solve_config *config, const bool *carries,
-                 double *ret_weights, double *ret_bias);
+void solve_label(struct solve_rows *rows, const struct solve_config *config,
+                 const bool *carries, double *ret_weights, double *ret_bias);
 
 #endif

@@ -74,7 +74,8 @@ static void vector_add(struct space_vector *vector, size_t feature, size_t entry
 {
     if (vector->count == vector->capacity) {
         vector->capacity = 2 * vector->capacity + 256;
-        vector->values = mem_resize_array(vector->values, vector->capacity, sizeof(*vector->values));
+        vector->values =
+            mem_resize_array(vector->values, vector->capacity, sizeof(*vector->values));
     }
     vector->values[vector->count++] = (struct space_value){
         .feature = (uint32_t)feature, .entry = (uint32_t)entry, .value = value};
@@ -88,10 +89,8 @@ void space_vector_release(struct space_vector *vector)
 
 static bool is_crossed(const struct feature_space *space, uint64_t repository_hash)
 {
-    for (size_t c = 0; repository_hash != 0 && c < space->crossed_count; c++)
-        if (space->crossed[c] == repository_hash)
-            return true;
-    return false;
+    return repository_hash != 0 &&
+           features_sorted_has(space->crossed, space->crossed_count, repository_hash);
 }
 
 /* Adds the copies of the shared features for one repository or owner. */
@@ -185,10 +184,10 @@ static void learn_repositories(struct space_builder *builder, struct counter *ro
 
 /* Counts of a row's lines, for features_visit_lines(). */
 struct line_visit {
-    struct counter *lines;   /* borrowed: (repository, line) → issues */
-    struct counter *kept;    /* borrowed: lines found to be templates', NULL while counting */
-    uint32_t unit;           /* the row's number, from 1 */
-    double least;            /* issues that make a template line */
+    struct counter *lines; /* borrowed: (repository, line) → issues */
+    struct counter *kept;  /* borrowed: lines found to be templates', NULL while counting */
+    uint32_t unit;         /* the row's number, from 1 */
+    double least;          /* issues that make a template line */
 };
 
 static void count_line(void *context, uint64_t repository_line, uint64_t any_line)
@@ -233,9 +232,12 @@ static void count_row(const struct feature_space *space, const struct dataset_ro
                                features_owner_hash(row->repository)};
     for (size_t e = 0; e < bag->count; e++)
         counter_add(features, bag->entries[e].hash, unit);
-    for (size_t c = 0; c < ARRAY_COUNT(copies); c++)
-        for (size_t e = 0; is_crossed(space, copies[c]) && e < bag->count; e++)
+    for (size_t c = 0; c < ARRAY_COUNT(copies); c++) {
+        if (!is_crossed(space, copies[c]))
+            continue;
+        for (size_t e = 0; e < bag->count; e++)
             counter_add(features, features_cross(copies[c], bag->entries[e].hash), unit);
+    }
 }
 
 /* Numbers the features that are frequent enough, the most frequent FEATURES_MAX of them. */

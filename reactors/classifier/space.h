@@ -30,12 +30,12 @@
 struct feature_space {
     struct features_config config;   /* how text becomes features */
     struct template_lines templates; /* which lines are templates', and the known repositories */
-    const uint64_t *crossed;         /* ascending hashes of repositories and owners that have copies */
-    size_t crossed_count;            /* how many; 0 if there was one repository only */
-    const uint64_t *hashes;          /* ascending: the known features */
-    const float *idf;                /* for each feature */
-    size_t count;                    /* features */
-    const uint32_t *buckets;         /* SPACE_BUCKETS entries */
+    const uint64_t *crossed; /* ascending hashes of repositories and owners that have copies */
+    size_t crossed_count;    /* how many; 0 if there was one repository only */
+    const uint64_t *hashes;  /* ascending: the known features */
+    const float *idf;        /* for each feature */
+    size_t count;            /* features */
+    const uint32_t *buckets; /* SPACE_BUCKETS entries */
 };
 
 /* One coordinate of an issue's vector. */

@@ -1,5 +1,5 @@
 /*
- * Tables for people: see table.h.
+ * Tables that people read on a terminal: see table.h.
  */
 #include "reactors/classifier/table.h"
 
@@ -33,12 +33,14 @@ void table_print_model(FILE *stream, const struct classifier *classifier)
         fprintf(stream, "%-*s  %8u  ", width, label->name, label->examples);
         predictable += label->predictable;
         if (label->predictable)
-            fprintf(stream, "%9.3f  %9.3f  %6.3f\n", label->threshold, label->precision, label->recall);
+            fprintf(stream, "%9.3f  %9.3f  %6.3f\n", label->threshold, label->precision,
+                    label->recall);
         else
             fprintf(stream, "%9s  never predicted: %s\n", "-", label->reason);
     }
     fprintf(stream,
-            "%zu of %zu labels can be predicted. Precision and recall are those on held-out issues when it was trained.\n",
+            "%zu of %zu labels can be predicted. Precision and recall are those on held-out issues "
+            "when it was trained.\n",
             predictable, count);
 }
 
@@ -47,14 +49,17 @@ static void print_averages(FILE *stream, const char *name, const struct evaluate
     const struct {
         const char *name;
         const struct evaluate_figure *figure;
-    } figures[] = {{"precision", &averages->precision}, {"recall", &averages->recall}, {"F1", &averages->f1}};
+    } figures[] = {
+        {"precision", &averages->precision}, {"recall", &averages->recall}, {"F1", &averages->f1}};
     fprintf(stream, "%s average:", name);
     for (size_t f = 0; f < ARRAY_COUNT(figures); f++) {
         char value[16];
         char low[16];
         char high[16];
-        fprintf(stream, "  %s %s (%s to %s)", figures[f].name, command_figure(figures[f].figure->value, value),
-                command_figure(figures[f].figure->low, low), command_figure(figures[f].figure->high, high));
+        fprintf(stream, "  %s %s (%s to %s)", figures[f].name,
+                command_figure(figures[f].figure->value, value),
+                command_figure(figures[f].figure->low, low),
+                command_figure(figures[f].figure->high, high));
     }
     fprintf(stream, "\n");
 }
@@ -72,13 +77,15 @@ static void print_interval(FILE *stream, const struct evaluate_figure *figure)
 void table_print_evaluation(FILE *stream, const struct evaluation *evaluation)
 {
     int width = name_width(evaluation->classifier);
-    fprintf(stream, "%-*s  support  predicted  threshold  precision %11s     recall %11s     F1\n", width, "label",
-            "95%", "95%");
+    fprintf(stream, "%-*s  support  predicted  threshold  precision %11s     recall %11s     F1\n",
+            width, "label", "95%", "95%");
     for (size_t l = 0; l < evaluation->label_count; l++) {
         const struct evaluate_label *label = &evaluation->labels[l];
         char threshold[16];
-        fprintf(stream, "%-*s  %7zu  %9zu  %9s", width, label->label->name, label->support, label->predicted,
-                command_figure(label->label->predictable ? label->label->threshold : NAN, threshold));
+        fprintf(
+            stream, "%-*s  %7zu  %9zu  %9s", width, label->label->name, label->support,
+            label->predicted,
+            command_figure(label->label->predictable ? label->label->threshold : NAN, threshold));
         print_interval(stream, &label->precision);
         print_interval(stream, &label->recall);
         fprintf(stream, "  %.3f\n", label->f1);
@@ -87,7 +94,8 @@ void table_print_evaluation(FILE *stream, const struct evaluation *evaluation)
     print_averages(stream, "micro", &evaluation->micro);
     char error_text[16];
     fprintf(stream,
-            "%zu rows; averages over the %zu labels that they carry, a label never predicted counting as recall 0 and F1 0 "
+            "%zu rows; averages over the %zu labels that they carry, a label never predicted "
+            "counting as recall 0 and F1 0 "
             "(macro precision: labels predicted at least once). Intervals: 95%%.\n"
             "Probabilities are off by %s on average (expected calibration error).\n",
             evaluation->row_count, evaluation->supported_count,

@@ -18,6 +18,9 @@
 /* Hex digits from which a run of them is a hash and no word. */
 #define HEX_DIGITS_MIN 7
 
+/* Bytes in which the end of an HTML tag is looked for; a bound keeps hostile text linear. */
+#define TAG_BYTES_MAX ((size_t)512)
+
 /* Bytes of one compound that are looked at: longer ones are machine output. */
 #define COMPOUND_BYTES_MAX 128
 
@@ -68,7 +71,8 @@ static bool starts_with(const char *bytes, size_t byte_count, const char *lower_
 static uint64_t hash_mix(uint64_t value)
 {
     value ^= value >> 32;
-    value *= 0xd6e8feb86659fd93u; /* an odd constant with good avalanche; any change makes a new file format */
+    value *=
+        0xd6e8feb86659fd93u; /* an odd constant with good avalanche; any change makes a new file format */
     value ^= value >> 32;
     value *= 0xd6e8feb86659fd93u;
     value ^= value >> 32;
@@ -181,10 +185,11 @@ static bool looks_like_time(const char *line, size_t line_bytes)
         digits++;
         i++;
     }
-    bool is_clock = digits == 2 && i + 2 < line_bytes && line[i] == ':' && is_ascii_digit(line[i + 1]) &&
-                    is_ascii_digit(line[i + 2]);
+    bool is_clock = digits == 2 && i + 2 < line_bytes && line[i] == ':' &&
+                    is_ascii_digit(line[i + 1]) && is_ascii_digit(line[i + 2]);
     bool is_date = digits == 4 && i + 3 < line_bytes && (line[i] == '-' || line[i] == '/') &&
-                   is_ascii_digit(line[i + 1]) && is_ascii_digit(line[i + 2]) && line[i + 3] == line[i];
+                   is_ascii_digit(line[i + 1]) && is_ascii_digit(line[i + 2]) &&
+                   line[i + 3] == line[i];
     return is_clock || is_date;
 }
 
@@ -195,12 +200,12 @@ static bool looks_like_log(const char *line, size_t line_bytes)
         line++;
         line_bytes--;
     }
-    bool is_frame = (starts_with(line, line_bytes, "at ") && memchr(line, '(', line_bytes) != NULL) ||
-                    starts_with(line, line_bytes, "file \"") ||
-                    starts_with(line, line_bytes, "goroutine ") ||
-                    starts_with(line, line_bytes, "traceback (most") ||
-                    (line_bytes > 1 && line[0] == '#' && is_ascii_digit(line[1]) &&
-                     memchr(line, '(', line_bytes) != NULL);
+    bool is_frame =
+        (starts_with(line, line_bytes, "at ") && memchr(line, '(', line_bytes) != NULL) ||
+        starts_with(line, line_bytes, "file \"") || starts_with(line, line_bytes, "goroutine ") ||
+        starts_with(line, line_bytes, "traceback (most") ||
+        (line_bytes > 1 && line[0] == '#' && is_ascii_digit(line[1]) &&
+         memchr(line, '(', line_bytes) != NULL);
     if (is_frame || looks_like_time(line, line_bytes))
         return true;
     size_t letters = 0;
@@ -377,9 +382,10 @@ static bool part_begins(const char *word, size_t length, size_t i)
 {
     if (!is_ascii_upper(word[i]))
         return false;
-    bool after_lower = !is_ascii_upper(word[i - 1]) && (is_ascii_alpha(word[i - 1]) || is_ascii_digit(word[i - 1]));
-    bool before_lower = i + 1 < length && is_ascii_alpha(word[i + 1]) && !is_ascii_upper(word[i + 1]) &&
-                        is_ascii_upper(word[i - 1]);
+    bool after_lower = !is_ascii_upper(word[i - 1]) &&
+                       (is_ascii_alpha(word[i - 1]) || is_ascii_digit(word[i - 1]));
+    bool before_lower = i + 1 < length && is_ascii_alpha(word[i + 1]) &&
+                        !is_ascii_upper(word[i + 1]) && is_ascii_upper(word[i - 1]);
     return after_lower || before_lower;
 }
 
@@ -389,7 +395,8 @@ static size_t compound_parts(struct text_tokens *tokens, const char *word, size_
     size_t parts = 0;
     size_t start = 0;
     for (size_t i = 0; i <= length; i++) {
-        bool is_joiner = i < length && word[i] != '\'' && word[i] != '\0' && strchr(JOINERS, word[i]) != NULL;
+        bool is_joiner =
+            i < length && word[i] != '\'' && word[i] != '\0' && strchr(JOINERS, word[i]) != NULL;
         bool ends = i == length || is_joiner || (i > start && part_begins(word, length, i));
         if (!ends)
             continue;
@@ -490,8 +497,11 @@ static size_t tokenise_special(struct text_tokens *tokens, const char *bytes, si
     }
     if (starts_with(bytes, byte_count, "![") || starts_with(bytes, byte_count, "<img ")) {
         add_placeholder(tokens, "<img>");
-        const char *close = bytes[0] == '<' ? memchr(bytes, '>', byte_count) : NULL;
-        return close == NULL ? 2 : (size_t)(close - bytes) + 1;
+        size_t reach = byte_count < TAG_BYTES_MAX ? byte_count : TAG_BYTES_MAX;
+        const char *close = bytes[0] == '<' ? memchr(bytes, '>', reach) : NULL;
+        if (close == NULL)
+            return bytes[0] == '<' ? strlen("<img") : strlen("![");
+        return (size_t)(close - bytes) + 1;
     }
     if (bytes[0] == '@' && byte_count > 1 && is_ascii_alpha(bytes[1])) {
         add_placeholder(tokens, "<mention>");

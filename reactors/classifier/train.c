@@ -1,5 +1,5 @@
 /*
- * Training: see train.h.
+ * Training: labels are picked, calibrated on held-out rows and fitted on all. See train.h.
  */
 #include "reactors/classifier/train.h"
 
@@ -30,17 +30,17 @@ void train_config_init(struct train_config *config)
 
 /* What one training works on. */
 struct training {
-    const struct dataset *dataset;            /* borrowed */
-    const struct train_config *config;        /* borrowed */
-    const struct dataset_row *const *rows;    /* borrowed: sorted by time */
-    size_t row_count;                         /* rows */
-    const uint32_t *labels;                   /* borrowed: numbers of the labels to learn */
-    size_t label_count;                       /* labels */
-    const struct held_out *held_out;          /* borrowed */
-    struct model_label *model_labels;         /* borrowed: label_count, being filled */
-    char (*reasons)[REASON_BYTES];            /* borrowed: label_count texts */
-    train_progress_fn *progress;              /* may be NULL */
-    void *context;                            /* of progress */
+    const struct dataset *dataset;         /* borrowed */
+    const struct train_config *config;     /* borrowed */
+    const struct dataset_row *const *rows; /* borrowed: sorted by time */
+    size_t row_count;                      /* rows */
+    const uint32_t *labels;                /* borrowed: numbers of the labels to learn */
+    size_t label_count;                    /* labels */
+    const struct held_out *held_out;       /* borrowed */
+    struct model_label *model_labels;      /* borrowed: label_count, being filled */
+    char (*reasons)[REASON_BYTES];         /* borrowed: label_count texts */
+    train_progress_fn *progress;           /* may be NULL */
+    void *context;                         /* of progress */
 };
 
 /* --- labels ------------------------------------------------------------------------------------------------- */
@@ -54,8 +54,8 @@ static int first_match(const char *name, const char *const *patterns, size_t cou
     return -1;
 }
 
-static uint32_t *count_examples(const struct dataset *dataset, const struct dataset_row *const *rows,
-                                size_t row_count)
+static uint32_t *count_examples(const struct dataset *dataset,
+                                const struct dataset_row *const *rows, size_t row_count)
 {
     uint32_t *examples = mem_alloc_array(dataset->label_count, sizeof(*examples));
     for (size_t r = 0; r < row_count; r++)
@@ -72,7 +72,8 @@ uint32_t *train_pick_labels(const struct dataset *dataset, const struct dataset_
     size_t count = 0;
     for (size_t l = 0; l < dataset->label_count; l++) {
         bool is_wanted = config->label_glob_count == 0 ||
-                         first_match(dataset->label_names[l], config->label_globs, config->label_glob_count) >= 0;
+                         first_match(dataset->label_names[l], config->label_globs,
+                                     config->label_glob_count) >= 0;
         if (is_wanted && examples[l] > 0 && examples[l] >= config->examples_min)
             labels[count++] = (uint32_t)l;
     }
@@ -164,7 +165,8 @@ static json_t *metrics_to_json(const struct training *training)
     json_t *metrics = json_object();
     json_object_set_new(metrics, "predictable_labels", json_integer((json_int_t)predictable));
     json_object_set_new(metrics, "macro_precision",
-                        predictable == 0 ? json_null() : json_real(precision / (double)predictable));
+                        predictable == 0 ? json_null()
+                                         : json_real(precision / (double)predictable));
     json_object_set_new(metrics, "macro_recall",
                         supported == 0 ? json_null() : json_real(recall / (double)supported));
     return metrics;
@@ -176,21 +178,27 @@ static json_t *about_to_json(const struct training *training)
     json_t *trained = json_object();
     json_object_set_new(trained, "data_sha256", json_string(training->dataset->sha256));
     json_object_set_new(trained, "rows", json_integer((json_int_t)training->row_count));
-    json_object_set_new(trained, "first_created_at", time_to_json(training->rows[0]->created_at_ms));
+    json_object_set_new(trained, "first_created_at",
+                        time_to_json(training->rows[0]->created_at_ms));
     json_object_set_new(trained, "last_created_at",
                         time_to_json(training->rows[training->row_count - 1]->created_at_ms));
     json_object_set_new(trained, "precision_target", json_real(config->precision_target));
     json_object_set_new(trained, "min_examples", json_integer(config->examples_min));
-    json_object_set_new(trained, "labels", texts_to_json(config->label_globs, config->label_glob_count));
-    json_object_set_new(trained, "exclusive", texts_to_json(config->exclusive, config->exclusive_count));
-    json_object_set_new(trained, "loss",
-                        json_string(config->fit.solve.loss == SOLVE_LOSS_HINGE ? "squared hinge" : "logistic"));
+    json_object_set_new(trained, "labels",
+                        texts_to_json(config->label_globs, config->label_glob_count));
+    json_object_set_new(trained, "exclusive",
+                        texts_to_json(config->exclusive, config->exclusive_count));
+    json_object_set_new(
+        trained, "loss",
+        json_string(config->fit.solve.loss == SOLVE_LOSS_HINGE ? "squared hinge" : "logistic"));
     json_object_set_new(trained, "cost", json_real(config->fit.solve.cost));
     json_object_set_new(trained, "seed", json_integer(config->fit.solve.seed));
     json_t *held_out = json_object();
     json_object_set_new(held_out, "rows", json_integer((json_int_t)training->held_out->row_count));
-    json_object_set_new(held_out, "blocks", json_integer((json_int_t)training->held_out->block_count));
-    json_object_set_new(held_out, "by", json_string(training->held_out->by_time ? "time" : "chance"));
+    json_object_set_new(held_out, "blocks",
+                        json_integer((json_int_t)training->held_out->block_count));
+    json_object_set_new(held_out, "by",
+                        json_string(training->held_out->by_time ? "time" : "chance"));
     json_object_set_new(trained, "held_out", held_out);
     json_t *about = json_object();
     json_object_set_new(about, "nodag", json_string(NODAG_VERSION));
@@ -212,11 +220,11 @@ static int make_model(struct training *training, void **ret_bytes, size_t *ret_b
                       struct error *error)
 {
     const struct train_config *config = training->config;
-    CLEANUP(mem_free) uint32_t *examples =
-        count_examples(training->dataset, training->rows, training->row_count);
-    CLEANUP(fit_free) struct fit *fit =
-        fit_rows(&config->fit, training->rows, training->row_count, training->labels,
-                 training->label_count, report_fit, training);
+    CLEANUP(mem_free)
+    uint32_t *examples = count_examples(training->dataset, training->rows, training->row_count);
+    CLEANUP(fit_free)
+    struct fit *fit = fit_rows(&config->fit, training->rows, training->row_count, training->labels,
+                               training->label_count, report_fit, training);
     for (size_t l = 0; l < training->label_count; l++) {
         const char *name = training->dataset->label_names[training->labels[l]];
         training->model_labels[l].label = (struct classifier_label){
@@ -244,30 +252,34 @@ static int compare_times(const void *left, const void *right)
     return (a->line > b->line) - (a->line < b->line);
 }
 
-int train_model(const struct dataset *dataset, const struct dataset_row *const *rows, size_t row_count,
-                const struct train_config *config, train_progress_fn *progress, void *context,
-                void **ret_bytes, size_t *ret_byte_count, struct error *error)
+int train_model(const struct dataset *dataset, const struct dataset_row *const *rows,
+                size_t row_count, const struct train_config *config, train_progress_fn *progress,
+                void *context, void **ret_bytes, size_t *ret_byte_count, struct error *error)
 {
     assert(row_count > 0);
-    CLEANUP(mem_free) const struct dataset_row **sorted = mem_alloc_array(row_count, sizeof(*sorted));
+    CLEANUP(mem_free)
+    const struct dataset_row **sorted = mem_alloc_array(row_count, sizeof(*sorted));
     for (size_t r = 0; r < row_count; r++)
         sorted[r] = rows[r];
     qsort(sorted, row_count, sizeof(*sorted), compare_times);
     size_t label_count = 0;
-    CLEANUP(mem_free) uint32_t *labels =
-        train_pick_labels(dataset, sorted, row_count, config, &label_count);
+    CLEANUP(mem_free)
+    uint32_t *labels = train_pick_labels(dataset, sorted, row_count, config, &label_count);
     if (label_count == 0)
         return error_set(error, ERR_INPUT,
                          "none of the %zu labels is wanted and has %u examples in %zu rows; lower "
                          "--min-examples, widen --labels, or bring more data",
                          dataset->label_count, config->examples_min, row_count);
     if (label_count > MODEL_LABELS_MAX)
-        return error_set(error, ERR_TOO_LARGE, "%zu labels, the limit is %zu; choose by --labels or --min-examples",
+        return error_set(error, ERR_TOO_LARGE,
+                         "%zu labels, the limit is %zu; choose by --labels or --min-examples",
                          label_count, MODEL_LABELS_MAX);
-    CLEANUP(held_out_free) struct held_out *held_out =
+    CLEANUP(held_out_free)
+    struct held_out *held_out =
         held_out_score(&config->fit, sorted, row_count, labels, label_count, progress, context);
-    CLEANUP(mem_free) struct model_label *model_labels = mem_alloc_array(label_count, sizeof(*model_labels));
-    CLEANUP(mem_free) char (*reasons)[REASON_BYTES] = mem_alloc_array(label_count, sizeof(*reasons));
+    CLEANUP(mem_free)
+    struct model_label *model_labels = mem_alloc_array(label_count, sizeof(*model_labels));
+    CLEANUP(mem_free) char(*reasons)[REASON_BYTES] = mem_alloc_array(label_count, sizeof(*reasons));
     struct training training = {.dataset = dataset,
                                 .config = config,
                                 .rows = sorted,

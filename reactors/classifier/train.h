@@ -26,14 +26,16 @@
 
 /* What to train. Lists are borrowed for the call. */
 struct train_config {
-    struct fit_config fit;           /* text to weights */
-    double precision_target;         /* thresholds keep it on held-out rows, 0..1 */
-    uint32_t examples_min;           /* rows that must carry a label for it to be learnt, ≥ 1 */
-    uint32_t held_out_min;           /* held-out rows that must carry a label for it to be predicted */
-    const char *const *label_globs;  /* fnmatch(3) patterns; a label must match one, if there are any */
-    size_t label_glob_count;         /* how many; 0 is all labels */
-    const char *const *exclusive;    /* fnmatch(3) patterns: of the labels that match one, at most one is predicted */
-    size_t exclusive_count;          /* how many */
+    struct fit_config fit;   /* text to weights */
+    double precision_target; /* thresholds keep it on held-out rows, 0..1 */
+    uint32_t examples_min;   /* rows that must carry a label for it to be learnt, ≥ 1 */
+    uint32_t held_out_min;   /* held-out rows that must carry a label for it to be predicted */
+    const char *const
+        *label_globs;        /* fnmatch(3) patterns; a label must match one, if there are any */
+    size_t label_glob_count; /* how many; 0 is all labels */
+    const char *const *
+        exclusive; /* fnmatch(3) patterns: of the labels that match one, at most one is predicted */
+    size_t exclusive_count; /* how many */
 };
 
 /* Called as training goes on: what is done now, and how much of it, 0..1. Same thread. */
@@ -47,9 +49,10 @@ void train_config_init(struct train_config *config);
  * aligned for classifier_load_bytes(). ERR_INPUT no label has enough examples; ERR_TOO_LARGE the model would be. Main
  * thread of a command.
  */
-int train_model(const struct dataset *dataset, const struct dataset_row *const *rows, size_t row_count,
-                const struct train_config *config, train_progress_fn *progress, void *context,
-                void **ret_bytes, size_t *ret_byte_count, struct error *error) MUST_CHECK;
+int train_model(const struct dataset *dataset, const struct dataset_row *const *rows,
+                size_t row_count, const struct train_config *config, train_progress_fn *progress,
+                void *context, void **ret_bytes, size_t *ret_byte_count,
+                struct error *error) MUST_CHECK;
 
 /*
  * Picks the labels that a configuration asks for, ascending numbers, owned; their count in `ret_count`, maybe 0.

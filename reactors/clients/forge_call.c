@@ -227,7 +227,6 @@ static bool call_take_next_page(struct forge_call *call, const char *link)
     }
     free(call->url);
     call->url = TAKE(next_url);
-    call->is_unconditional = false;
     return true;
 }
 
@@ -273,7 +272,7 @@ static void call_use_cached(struct forge_call *call)
     const struct forge_cached *cached =
         forge_cache_find(call->forge->cache, call->installation_id, call->url);
     if (cached == NULL && call->is_conditional_now) {
-        call->is_unconditional = true;
+        /* The cache has lost it meanwhile: asked again, there is no ETag to send. */
         call_set_state(call, FORGE_CALL_AUTHENTICATING);
         call_advance(call);
         return;

@@ -137,7 +137,6 @@ struct forge_call {
     int64_t installation_id; /* whose credential the request used; 0: our own */
     uint64_t generation;     /* of that credential when it was used */
     bool is_repeated;        /* after 401, once */
-    bool is_unconditional;   /* without If-None-Match: the cache has lost the answer */
     bool is_conditional_now; /* the request that is under way carries If-None-Match */
     struct http_call *http;  /* borrowed; the request under way */
     size_t page_count;       /* pages read */

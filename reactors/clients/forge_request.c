@@ -219,7 +219,6 @@ int forge_request_send(struct forge_call *call, http_done_fn done, struct error 
     int code = forge_auth_header(call, &authorization, error);
     if (code != 0)
         return code;
-    bool is_read = strcmp(operation->method, "GET") == 0;
     struct http_request request = {
         .method = operation->method,
         .url = call->url,
@@ -228,7 +227,6 @@ int forge_request_send(struct forge_call *call, http_done_fn done, struct error 
         .timeout_ms = REQUEST_TIMEOUT_MS,
         .body_max_bytes =
             operation->answer_max_bytes != 0 ? operation->answer_max_bytes : FORGE_ANSWER_MAX_BYTES,
-        .redirects_max = is_read ? 0 : -1,
     };
     add_header(&request, "Accept", ACCEPT);
     add_header(&request, "X-GitHub-Api-Version", API_VERSION);
@@ -238,7 +236,7 @@ int forge_request_send(struct forge_call *call, http_done_fn done, struct error 
     if (call->body != NULL)
         add_header(&request, "Content-Type", "application/json");
     const struct forge_cached *cached = NULL;
-    if (operation->is_conditional && !call->is_unconditional)
+    if (operation->is_conditional)
         cached = forge_cache_find(forge->cache, call->installation_id, call->url);
     if (cached != NULL)
         add_header(&request, "If-None-Match", cached->etag);

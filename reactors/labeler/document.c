@@ -209,6 +209,21 @@ static int document_read_spec(const struct document_reader *reader, const struct
     return code;
 }
 
+/* Reads a text that must be there. */
+static int document_read_required(const struct document_reader *reader,
+                                  const struct yaml_node *parent, const char *name,
+                                  const char **ret_text)
+{
+    const struct yaml_node *node = yaml_get(parent, name);
+    if (yaml_is_null(node))
+        return yaml_error(reader->stream, node != NULL ? node : parent, reader->error, ERR_INPUT,
+                          "`%s` is required", name);
+    int code = yaml_read_text(reader->stream, node, ret_text, reader->error);
+    if (code == 0 && (*ret_text)[0] == '\0')
+        code = yaml_error(reader->stream, node, reader->error, ERR_INPUT, "`%s` is empty", name);
+    return code;
+}
+
 static int document_read_head(const struct document_reader *reader, const struct yaml_node *root,
                               struct document *document)
 {
@@ -225,13 +240,13 @@ static int document_read_head(const struct document_reader *reader, const struct
     const char *kind = NULL;
     const struct yaml_node *metadata = yaml_get(root, "metadata");
     const struct yaml_node *spec = yaml_get(root, "spec");
-    code = yaml_read_text(reader->stream, yaml_get(root, "apiVersion"), &version, reader->error);
+    code = document_read_required(reader, root, "apiVersion", &version);
     if (code == 0 && strcmp(version, "nodag.dev/v1") != 0)
         code =
             yaml_error(reader->stream, yaml_get(root, "apiVersion"), reader->error, ERR_UNSUPPORTED,
                        "`apiVersion: %s` is not known; this version reads nodag.dev/v1", version);
     if (code == 0)
-        code = yaml_read_text(reader->stream, yaml_get(root, "kind"), &kind, reader->error);
+        code = document_read_required(reader, root, "kind", &kind);
     if (code == 0 && strcmp(kind, "Labeler") != 0)
         code = yaml_error(reader->stream, yaml_get(root, "kind"), reader->error, ERR_INPUT,
                           "the labeler reads documents of kind Labeler, not %s", kind);
@@ -242,8 +257,7 @@ static int document_read_head(const struct document_reader *reader, const struct
     if (code == 0)
         code = yaml_check_names(reader->stream, metadata, metadata_names, reader->error);
     if (code == 0)
-        code = yaml_read_text(reader->stream, yaml_get(metadata, "name"), &document->name,
-                              reader->error);
+        code = document_read_required(reader, metadata, "name", &document->name);
     return code != 0 ? code : document_read_spec(reader, spec, document);
 }
 

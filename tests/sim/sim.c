@@ -72,25 +72,33 @@ void sim_tell(struct sim *sim, const char *format, ...)
 /* Longest text about what is not at rest. */
 #define SIM_WHY_BYTES 1024
 
-/* Rows of training data as CSV: the words of people_words, with the labels that they speak for. */
+/* Appends some of the words that speak for a matter, and a word that speaks for nothing. */
+static void sim_append_words(struct buffer *text, struct generator *generator,
+                             const char *const words[4])
+{
+    for (int i = 0; i < 5; i++)
+        (void)!buffer_append_format(text, "%s ", words[generator_next(generator) % 4]);
+    (void)!buffer_append_format(text, "w%u ", (unsigned)(generator_next(generator) % 1000));
+}
+
+/* Rows of training data as CSV: texts as people of the simulation write them, with the labels that they speak for. */
 static char *sim_write_training_data(size_t *ret_bytes)
 {
-    static const char *const matters[][2] = {
-        {"kind/bug", "panic crash segfault broken"},
-        {"kind/feature", "please support proposal feature"},
-        {"area/jupyter", "notebook jupyter kernel spawner"},
-        {"area/pipelines", "pipeline dag argo workflow"},
-        {"area/ghost;priority/p1", "ghost phantom spectre wraith"},
-    };
+    static const char *const labels[SIM_MATTERS] = {"kind/bug", "kind/feature", "area/jupyter",
+                                                    "area/pipelines", "area/ghost;priority/p1"};
     struct buffer text = BUFFER_INIT(1u << 20);
     struct generator generator;
     generator_seed(&generator, 1);
     (void)!buffer_append_text(&text, "repo,created_at,label,title,body\n");
     for (unsigned row = 0; row < SIM_TRAINING_ROWS; row++) {
-        const char *const *one = matters[generator_next(&generator) % ARRAY_COUNT(matters)];
-        const char *const *other = matters[generator_next(&generator) % ARRAY_COUNT(matters)];
-        (void)!buffer_append_format(&text, WORLD_REPOSITORY ",2026-%02u-%02u %02u:00:00,%s;%s,it happens,%s %s\n",
-                                    1 + row / 60, 1 + row % 28, row % 24, one[0], other[0], one[1], other[1]);
+        size_t one = generator_next(&generator) % SIM_MATTERS;
+        size_t other = generator_next(&generator) % SIM_MATTERS;
+        (void)!buffer_append_format(
+            &text, WORLD_REPOSITORY ",2026-%02u-%02u %02u:00:00,%s;%s,it happens,", 1 + row / 60,
+            1 + row % 28, row % 24, labels[one], labels[other]);
+        sim_append_words(&text, &generator, sim_words[one]);
+        sim_append_words(&text, &generator, sim_words[other]);
+        (void)!buffer_append_text(&text, "\n");
     }
     *ret_bytes = text.size_bytes;
     return buffer_take(&text);
@@ -443,6 +451,8 @@ void sim_run(const struct sim_plan *plan, struct sim_result *ret_result)
     loop_advance(sim.loop, SIM_ACTIVE_MS);
     sim_rest(&sim);
     sim_check(&sim);
+    if (plan->history != NULL)
+        fprintf(plan->history, "at the end:\n%s", ret_result->fingerprint);
     ret_result->requests = world_request_count(sim.world);
     sim_release(&sim);
 }

@@ -18,9 +18,8 @@
 #define PEOPLE_TWICE 150
 #define PEOPLE_DAMAGED 20
 
-/* Words that a text is made of; the first ones of each row speak for a label. */
-static const char *const people_words[][4] = {
-    {"panic", "crash", "segfault", "broken"},     {"please", "support", "proposal", "feature"},
+const char *const sim_words[SIM_MATTERS][4] = {
+    {"panic", "crash", "segfault", "broken"},   {"please", "support", "proposal", "feature"},
     {"notebook", "jupyter", "kernel", "spawner"}, {"pipeline", "dag", "argo", "workflow"},
     {"ghost", "phantom", "spectre", "wraith"},
 };
@@ -119,10 +118,10 @@ static void people_write_text(struct sim *sim, char *ret_text, size_t text_bytes
     size_t length = 0;
     ret_text[0] = '\0';
     for (size_t i = 0; i < matters; i++) {
-        size_t row = people_draw(sim, ARRAY_COUNT(people_words));
+        size_t row = people_draw(sim, SIM_MATTERS);
         for (size_t j = 0; j < 5 && length < text_bytes; j++)
             length += (size_t)snprintf(ret_text + length, text_bytes - length, "%s ",
-                                       people_words[row][people_draw(sim, 4)]);
+                                       sim_words[row][people_draw(sim, 4)]);
     }
 }
 

@@ -15,6 +15,9 @@
 /* Labelers at a time. */
 #define SIM_PROCESSES_MAX 2
 
+/* Matters that texts are about; each speaks for labels of its own. */
+#define SIM_MATTERS 5
+
 /* How long people act and things fail, in simulated milliseconds. */
 #define SIM_ACTIVE_MS 120000
 
@@ -52,6 +55,8 @@ struct sim {
 /* sim.c: prints a line of the history, if it is wanted. */
 void sim_tell(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* sim_people.c: the words of each matter. */
+extern const char *const sim_words[SIM_MATTERS][4];
 /* sim_people.c: one thing that people do, drawn from their seed; its webhooks are on their way
  * afterwards. */
 void sim_people_act(struct sim *sim);

@@ -1,5 +1,6 @@
 /*
- * Tests of base/daemon.c: whole lives of a small daemon, each in a child process, driven by a list of steps on its own loop.
+ * Tests of base/daemon.c: whole lives of a small daemon, each in a child process, driven by a list of steps on its
+ * own loop.
  *
  * A step sets a condition of readiness, sends a signal to the process, asks the admin server, or looks at what the
  * daemon was called for. The child's exit status is what daemon_main() returned, or BROKEN if a step did not hold.
@@ -277,15 +278,15 @@ struct life {
 #define LIFE_ENDS_IN_ORDER                                                                         \
     {STEP_SIGNAL, NULL, SIGTERM, NULL}, {STEP_CALLS, "sd", 0, NULL},                               \
     {                                                                                              \
-        STEP_DRAINED                                                                               \
+        STEP_DRAINED, NULL, 0, NULL                                                                \
     }
 
 static const struct life lives[] = {
     {.name = "ready, asked, drained",
      .steps = {{STEP_UNREADY, "b", 0, "b is slow"},
-               {STEP_READY, "b"},
-               {STEP_FILE, "admin_port="},
-               {STEP_FILE, "test_port=1234\n"},
+               {STEP_READY, "b", 0, NULL},
+               {STEP_FILE, "admin_port=", 0, NULL},
+               {STEP_FILE, "test_port=1234\n", 0, NULL},
                {STEP_ASK, "/healthz", 200, "ok"},
                {STEP_ASK, "/readyz", 200, "ready"},
                {STEP_ASK, "/metrics", 200, "\nnodag_ready 1\n"},
@@ -296,24 +297,24 @@ static const struct life lives[] = {
      .status = 0,
      .stopped = true},
     {.name = "conditions",
-     .steps = {{STEP_READY, "a"},
+     .steps = {{STEP_READY, "a", 0, NULL},
                {STEP_UNREADY, "b", 0, "b is slow"},
                {STEP_UNREADY, "c", 0, "c is away"},
                {STEP_ASK, "/readyz", 503, "b: b is slow\nc: c is away\n"},
                {STEP_ASK, "/metrics", 200, "\nnodag_ready 0\n"},
-               {STEP_READY, "b"},
-               {STEP_READY, "c"},
+               {STEP_READY, "b", 0, NULL},
+               {STEP_READY, "c", 0, NULL},
                {STEP_ASK, "/readyz", 200, NULL},
                LIFE_ENDS_IN_ORDER},
      .status = 0,
      .stopped = true},
     {.name = "not ready while draining",
-     .steps = {{STEP_READY, "a"},
+     .steps = {{STEP_READY, "a", 0, NULL},
                {STEP_SIGNAL, NULL, SIGINT, NULL},
                {STEP_CALLS, "sd", 0, NULL},
                {STEP_ASK, "/readyz", 503, "draining"},
                {STEP_ASK, "/healthz", 200, NULL},
-               {STEP_DRAINED}},
+               {STEP_DRAINED, NULL, 0, NULL}},
      .status = 0,
      .stopped = true},
     {.name = "reload",
@@ -321,7 +322,7 @@ static const struct life lives[] = {
                {STEP_CALLS, "sr", 0, NULL},
                {STEP_SIGNAL, NULL, SIGHUP, NULL},
                {STEP_CALLS, "srr", 0, NULL},
-               {STEP_DRAINED}},
+               {STEP_DRAINED, NULL, 0, NULL}},
      .status = 0,
      .stopped = true},
     {.name = "lives through SIGPIPE",
@@ -330,15 +331,15 @@ static const struct life lives[] = {
      .stopped = true},
     {.name = "drain too slow",
      .arguments = {"--drain-timeout", "20ms"},
-     .steps = {{STEP_SIGNAL, NULL, SIGTERM, NULL}, {STEP_END}},
+     .steps = {{STEP_SIGNAL, NULL, SIGTERM, NULL}, {STEP_END, NULL, 0, NULL}},
      .status = 1},
     {.name = "second signal",
      .steps = {{STEP_SIGNAL, NULL, SIGTERM, NULL},
                {STEP_CALLS, "sd", 0, NULL},
                {STEP_SIGNAL, NULL, SIGINT, NULL},
-               {STEP_END}},
+               {STEP_END, NULL, 0, NULL}},
      .status = 1},
-    {.name = "failure", .steps = {{STEP_FAIL}}, .status = 1, .stopped = true},
+    {.name = "failure", .steps = {{STEP_FAIL, NULL, 0, NULL}}, .status = 1, .stopped = true},
     {.name = "cannot start", .start_code = ERR_UNAVAILABLE, .status = 1, .no_self = true},
     {.name = "half started", .start_code = ERR_UNAVAILABLE, .status = 1, .stopped = true},
     {.name = "bad configuration", .start_code = ERR_INPUT, .status = 2, .no_self = true},

@@ -1,9 +1,9 @@
 /*
  * A server under test: its handler, and waiting for what it should see. Shared by the tests of the HTTP server.
  *
- * Design: the handler does what the path says: /now answers in on_head, /body at the first piece of the body, /end when
- * the body is complete, /late leaves the exchange to the test. Answers carry the number of body bytes seen. A bed that is
- * closed has seen as many closes as heads, or the test fails.
+ * Design: the handler does what the path says: /now answers in on_head, /body at the first piece of the body, /end
+ * when the body is complete, /late leaves the exchange to the test. Answers carry the number of body bytes seen. A
+ * bed that is closed has seen as many closes as heads, or the test fails.
  */
 #ifndef NODAG_TESTS_UNIT_BASE_HTTP_BED_H
 #define NODAG_TESTS_UNIT_BASE_HTTP_BED_H

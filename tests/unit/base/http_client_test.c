@@ -1,9 +1,9 @@
 /*
- * Tests of base/http_client.c against base/http_server.c, in one process on one loop: methods, bodies, headers, redirects,
- * limits, timeouts, cancelling, and that `done` runs once and never from within http_send.
+ * Tests of base/http_client.c against base/http_server.c, in one process on one loop: methods, bodies, headers,
+ * redirects, limits, timeouts, cancelling, and that `done` runs once and never from within http_send.
  *
- * The server answers by path: /echo says what it got, /status/NNN answers that status, ?to=URL redirects, /loop to itself,
- * /big sends BIG_BYTES, /late does not answer by itself.
+ * The server answers by path: /echo says what it got, /status/NNN answers that status, ?to=URL redirects, /loop to
+ * itself, /big sends BIG_BYTES, /late does not answer by itself.
  */
 #include "base/http_client.h"
 

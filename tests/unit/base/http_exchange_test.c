@@ -1,6 +1,6 @@
 /*
- * Tests of base/http_exchange.c and base/http_head.c: a table of conversations, each the bytes of a raw client and what must
- * come of them: framing, sizes, early answers, pipelining, what is no HTTP at all.
+ * Tests of base/http_exchange.c and base/http_head.c: a table of conversations, each the bytes of a raw client and
+ * what must come of them: framing, sizes, early answers, pipelining, what is no HTTP at all.
  */
 #include "base/http_server.h"
 
@@ -13,7 +13,10 @@
 
 #include "tests/unit/base/http_bed.h"
 
-/* libmicrohttpd 0.9.75 writes the head of some of its own refusals twice, as for a Content-Length that is no number. */
+/*
+ * libmicrohttpd 0.9.75 writes the head of some of its own refusals twice, as for a Content-Length that is no
+ * number.
+ */
 #define MALFORMED_LENGTH 99
 
 /* One conversation: what is sent at once, and what must come of it. */
@@ -184,8 +187,8 @@ static void append_pieces(struct buffer *text, const char *piece, size_t count)
 }
 
 /*
- * However a head fills the connection's memory, the body behind it is read or the head is refused: a head that left no
- * room for the body would hang until its deadline.
+ * However a head fills the connection's memory, the body behind it is read or the head is refused: a head that left
+ * no room for the body would hang until its deadline.
  */
 static void test_heads_leave_room_for_bodies(void **state)
 {
@@ -227,12 +230,35 @@ static void test_heads_leave_room_for_bodies(void **state)
     }
 }
 
+/* One that left libmicrohttpd 0.9.75 not a byte for the body: found by trying all. */
+static void test_head_that_fills_the_memory(void **state)
+{
+    (void)state;
+    enum { HEADERS = 138, VALUE_BYTES = 2520 };
+    const struct http_server_settings settings = {.body_max_bytes = BODY_MAX,
+                                                  .header_max_bytes = 4096};
+    struct bed *bed = bed_open(&settings);
+    struct peer *peer = bed_peer(bed);
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(1 << 20);
+    append_pieces(&text, "POST /end HTTP/1.1\r\n" HOST LENGTH(3), 1);
+    append_pieces(&text, "a:b\r\n", HEADERS);
+    append_pieces(&text, "p:", 1);
+    append_pieces(&text, "x", VALUE_BYTES);
+    append_pieces(&text, "\r\n\r\n", 1);
+    peer_send(peer, text.data, text.size_bytes);
+    wait_closed(peer);
+    assert_int_equal(peer_status(peer), 431);
+    peer_free(peer);
+    bed_close(bed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conversations),
         cmocka_unit_test(test_bytes_one_by_one),
         cmocka_unit_test(test_heads_leave_room_for_bodies),
+        cmocka_unit_test(test_head_that_fills_the_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

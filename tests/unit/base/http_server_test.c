@@ -1,7 +1,7 @@
 /*
  * Tests of base/http_server.c and base/http_linger.c, by raw clients on the same loop: slow and cut requests, late
- * answers, many connections, bodies' memory, closing, listening. tests/unit/base/http_exchange_test.c has the table of
- * conversations.
+ * answers, many connections, bodies' memory, closing, listening. tests/unit/base/http_exchange_test.c has the table
+ * of conversations.
  */
 #include "base/http_server.h"
 
@@ -72,7 +72,9 @@ static void test_trickle_is_ended(void **state)
     }
 }
 
-/* The library cannot parse on with its buffer full of a chunk extension, and asks to run again at once, for ever. */
+/*
+ * The library cannot parse on with its buffer full of a chunk extension, and asks to run again at once, for ever.
+ */
 static void test_stuck_request_takes_no_processor(void **state)
 {
     (void)state;

@@ -2,8 +2,8 @@
  * Tests of base/loop.c: the order of timers and deferred calls, freeing from within callbacks, fairness between
  * deferred calls and descriptors, signals, and that the simulated loop is a function of its seed.
  *
- * Callbacks write a letter into a trace; what is asserted is the trace. The real loop's tests wait for conditions and
- * are stopped by GUARD_MS only if those never come.
+ * Callbacks write a letter into a trace; what is asserted is the trace. The real loop's tests wait for conditions
+ * and are stopped by GUARD_MS only if those never come.
  */
 #include "base/loop.h"
 

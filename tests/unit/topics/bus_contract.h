@@ -55,7 +55,7 @@ struct contract_deliveries {
     bool publishing;     /* within bus_publish: no callback may come */
 };
 
-static void contract_on_delivered(void *argument, int code, int32_t partition, int64_t offset)
+static inline void contract_on_delivered(void *argument, int code, int32_t partition, int64_t offset)
 {
     struct contract_deliveries *deliveries = argument;
     assert_false(deliveries->publishing);
@@ -65,14 +65,14 @@ static void contract_on_delivered(void *argument, int code, int32_t partition, i
     deliveries->offset = offset;
 }
 
-static bool contract_all_delivered(void *argument)
+static inline bool contract_all_delivered(void *argument)
 {
     const struct contract_deliveries *deliveries = argument;
     assert_true(deliveries->delivered <= deliveries->expected);
     return deliveries->delivered == deliveries->expected;
 }
 
-static void contract_publish(struct bus *bus, struct contract_deliveries *deliveries,
+static inline void contract_publish(struct bus *bus, struct contract_deliveries *deliveries,
                              const struct bus_message *message)
 {
     deliveries->publishing = true;
@@ -82,7 +82,7 @@ static void contract_publish(struct bus *bus, struct contract_deliveries *delive
 }
 
 /* Publishes `count` numbered records "0", "1", … with the number as key to a topic and waits for them. */
-static void contract_fill(struct contract_world *world, struct bus *bus, enum topic topic,
+static inline void contract_fill(struct contract_world *world, struct bus *bus, enum topic topic,
                           int first, int count)
 {
     struct contract_deliveries deliveries = {0};
@@ -117,7 +117,7 @@ struct contract_reader {
     void (*look)(const struct bus_record *record);
 };
 
-static void contract_reader_record(void *argument, const struct bus_record *record)
+static inline void contract_reader_record(void *argument, const struct bus_record *record)
 {
     struct contract_reader *reader = argument;
     assert_true(reader->added[record->partition]);
@@ -128,7 +128,7 @@ static void contract_reader_record(void *argument, const struct bus_record *reco
         reader->look(record);
 }
 
-static void contract_reader_caught_up(void *argument, int32_t partition)
+static inline void contract_reader_caught_up(void *argument, int32_t partition)
 {
     struct contract_reader *reader = argument;
     assert_true(reader->added[partition]);
@@ -140,7 +140,7 @@ static void contract_reader_caught_up(void *argument, int32_t partition)
 static const struct bus_reader_handler contract_reader_handler = {
     .record = contract_reader_record, .caught_up = contract_reader_caught_up};
 
-static void contract_reader_add(struct contract_reader *reader, int32_t partition)
+static inline void contract_reader_add(struct contract_reader *reader, int32_t partition)
 {
     reader->added[partition] = true;
     reader->caught_up[partition] = false;
@@ -148,14 +148,14 @@ static void contract_reader_add(struct contract_reader *reader, int32_t partitio
     bus_reader_add(reader->reader, partition);
 }
 
-static void contract_reader_open(struct bus *bus, enum topic topic, struct contract_reader *reader)
+static inline void contract_reader_open(struct bus *bus, enum topic topic, struct contract_reader *reader)
 {
     struct error error = {0};
     assert_int_equal(
         bus_read(bus, topic, &contract_reader_handler, reader, &reader->reader, &error), 0);
 }
 
-static bool contract_reader_has(void *argument)
+static inline bool contract_reader_has(void *argument)
 {
     const struct contract_reader *reader = argument;
     return reader->record_count >= reader->wanted_records
@@ -182,7 +182,7 @@ struct contract_member {
     size_t lost_count;                   /* calls of lost */
 };
 
-static void contract_member_take(struct contract_member *member, const int32_t *partitions,
+static inline void contract_member_take(struct contract_member *member, const int32_t *partitions,
                                  size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -192,7 +192,7 @@ static void contract_member_take(struct contract_member *member, const int32_t *
     }
 }
 
-static void contract_member_assigned(void *argument, const struct bus_partition *partitions,
+static inline void contract_member_assigned(void *argument, const struct bus_partition *partitions,
                                      size_t count)
 {
     struct contract_member *member = argument;
@@ -207,7 +207,7 @@ static void contract_member_assigned(void *argument, const struct bus_partition 
     }
 }
 
-static void contract_member_give_up(struct contract_member *member)
+static inline void contract_member_give_up(struct contract_member *member)
 {
     assert_true(member->asked);
     member->asked = false;
@@ -217,7 +217,7 @@ static void contract_member_give_up(struct contract_member *member)
     bus_group_give_up(member->group);
 }
 
-static void contract_member_revoking(void *argument, const int32_t *partitions, size_t count)
+static inline void contract_member_revoking(void *argument, const int32_t *partitions, size_t count)
 {
     struct contract_member *member = argument;
     assert_false(member->asked);
@@ -229,7 +229,7 @@ static void contract_member_revoking(void *argument, const int32_t *partitions, 
         contract_member_give_up(member);
 }
 
-static void contract_member_lost(void *argument, const int32_t *partitions, size_t count)
+static inline void contract_member_lost(void *argument, const int32_t *partitions, size_t count)
 {
     struct contract_member *member = argument;
     contract_member_take(member, partitions, count);
@@ -237,7 +237,7 @@ static void contract_member_lost(void *argument, const int32_t *partitions, size
     member->lost_count++;
 }
 
-static void contract_member_record(void *argument, const struct bus_record *record)
+static inline void contract_member_record(void *argument, const struct bus_record *record)
 {
     struct contract_member *member = argument;
     assert_false(member->gone);
@@ -261,7 +261,7 @@ static const struct bus_group_handler contract_group_handler = {
     .record = contract_member_record,
 };
 
-static void contract_member_join(struct bus *bus, const char *group_name,
+static inline void contract_member_join(struct bus *bus, const char *group_name,
                                  struct contract_member *member)
 {
     struct error error = {0};
@@ -270,31 +270,31 @@ static void contract_member_join(struct bus *bus, const char *group_name,
                      0);
 }
 
-static bool contract_member_has(void *argument)
+static inline bool contract_member_has(void *argument)
 {
     const struct contract_member *member = argument;
     return member->owned_count >= member->wanted_owned
            && member->record_count >= member->wanted_records;
 }
 
-static void contract_member_left(void *argument)
+static inline void contract_member_left(void *argument)
 {
     struct contract_member *member = argument;
     assert_false(member->gone);
     member->gone = true;
 }
 
-static bool contract_member_is_gone(void *argument)
+static inline bool contract_member_is_gone(void *argument)
 {
     return ((const struct contract_member *)argument)->gone;
 }
 
-static bool contract_member_is_asked(void *argument)
+static inline bool contract_member_is_asked(void *argument)
 {
     return ((const struct contract_member *)argument)->asked;
 }
 
-static void contract_member_leave(struct contract_world *world, struct contract_member *member)
+static inline void contract_member_leave(struct contract_world *world, struct contract_member *member)
 {
     bus_group_leave(member->group, contract_member_left, member);
     assert_false(member->gone);
@@ -303,18 +303,18 @@ static void contract_member_leave(struct contract_world *world, struct contract_
 
 /* ---- waiting for time to pass ---- */
 
-static bool contract_flag_is_set(void *argument)
+static inline bool contract_flag_is_set(void *argument)
 {
     return *(const bool *)argument;
 }
 
-static void contract_set_flag(void *argument)
+static inline void contract_set_flag(void *argument)
 {
     *(bool *)argument = true;
 }
 
 /* Lets the loop run for a while, to see that something does not happen. */
-static void contract_run_for(struct contract_world *world, int64_t duration_ms)
+static inline void contract_run_for(struct contract_world *world, int64_t duration_ms)
 {
     bool passed = false;
     CLEANUP(loop_timer_free)

@@ -1,8 +1,9 @@
 /*
  * Tests of the mapping from deliveries to events.
  *
- * Design: one table; each row is an event with a small payload and the attributes that the CloudEvents GitHub adapter document, the
- * rule for newer events, and the topics table give it. Real payloads are the integration test's.
+ * Design: one table; each row is an event with a small payload and the attributes that the CloudEvents GitHub
+ * adapter document, the rule for newer events, and the topics table give it. Real payloads are the integration
+ * test's.
  */
 #include "ingest/github/github_event.h"
 

@@ -1,8 +1,9 @@
 /*
  * Tests of the payload extraction.
  *
- * Design: tables of texts. Every text is read whole, byte by byte and in two pieces cut at every place, and all ways must agree.
- * The syntax table follows RFC 8259; what is odd but legal must pass, because it is GitHub's word and not ours.
+ * Design: tables of texts. Every text is read whole, byte by byte and in two pieces cut at every place, and all
+ * ways must agree. The syntax table follows RFC 8259; what is odd but legal must pass, because it is GitHub's
+ * word and not ours.
  */
 #include "ingest/github/payload.h"
 
@@ -14,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/buffer.h"
 #include "base/memory.h"
 
 /* Reads a text in pieces of `piece_bytes`; the first may be another size. Returns the code. */
@@ -252,6 +254,23 @@ static void test_nul_in_a_value_is_kept(void **state)
     assert_memory_equal(text.data, "a\0b", 3);
 }
 
+/* Makes {"a":{"b":"here"}} of "a.b"; owned. */
+static char *nested_text(const char *path)
+{
+    struct buffer text = BUFFER_INIT(1000);
+    size_t depth = 0;
+    for (const char *name = path; name != NULL; depth++) {
+        const char *dot = strchr(name, '.');
+        int name_bytes = (int)strcspn(name, ".");
+        assert_int_equal(buffer_append_format(&text, "{\"%.*s\":", name_bytes, name), 0);
+        name = dot != NULL ? dot + 1 : NULL;
+    }
+    assert_int_equal(buffer_append_text(&text, "\"here\""), 0);
+    for (size_t i = 0; i < depth; i++)
+        assert_int_equal(buffer_append_text(&text, "}"), 0);
+    return buffer_take(&text);
+}
+
 static void test_every_path_is_found(void **state)
 {
     (void)state;
@@ -264,19 +283,7 @@ static void test_every_path_is_found(void **state)
 #undef PATH_CASE
     };
     for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
-        char text[256] = "";
-        size_t depth = 0;
-        const char *rest = paths[i].path;
-        for (bool more = true; more; depth++) {
-            size_t name_bytes = strcspn(rest, ".");
-            size_t at = strlen(text);
-            (void)snprintf(text + at, sizeof(text) - at, "{\"%.*s\":", (int)name_bytes, rest);
-            more = rest[name_bytes] == '.';
-            rest += name_bytes + (more ? 1 : 0);
-        }
-        (void)strncat(text, "\"here\"", sizeof(text) - strlen(text) - 1);
-        for (size_t k = 0; k < depth; k++)
-            (void)strncat(text, "}", sizeof(text) - strlen(text) - 1);
+        CLEANUP(mem_free) char *text = nested_text(paths[i].path);
         CLEANUP(payload_free) struct payload *payload = read_text(text);
         if (!text_equals(payload_text(payload, paths[i].field), "here"))
             fail_msg("%s is not found in %s", paths[i].path, text);

@@ -1,8 +1,9 @@
 /*
  * Tests of the set of secrets.
  *
- * Design: configurations are texts; a secret's "file" is read by a function here that makes the bytes from the path, so that
- * nothing but secrets_load itself touches a disk. Tables for lookups and for every fault that a person can make.
+ * Design: configurations are texts; a secret's "file" is read by a function here that makes the bytes from the
+ * path, so that nothing but secrets_load itself touches a disk. Tables for lookups and for every fault that a
+ * person can make.
  */
 #include "ingest/github/secrets.h"
 

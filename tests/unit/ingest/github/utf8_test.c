@@ -1,7 +1,8 @@
 /*
  * Tests of the UTF-8 check.
  *
- * Design: one table of texts with the index of the first wrong byte; each is fed whole and byte by byte, which must agree.
+ * Design: one table of texts with the index of the first wrong byte; each is fed whole and byte by byte, which
+ * must agree.
  */
 #include "ingest/github/utf8.h"
 

@@ -469,6 +469,62 @@ static void test_sweep_runs_when_idle(void **state)
     assert_int_equal(fixture->runs, 2);
 }
 
+/* A record that a former owner's publish left in `pending` after this kernel had read it to its end. */
+static void append_strangers_pending(struct fixture *fixture, const char *key, const char *value)
+{
+    char pending_key[SUBJECT_KEY_BYTES];
+    assert_int_equal(subject_key_pending("tester", key, pending_key), 0);
+    struct bus_message message = {.topic = TOPIC_PENDING,
+                                  .key = pending_key,
+                                  .key_bytes = strlen(pending_key),
+                                  .value = value,
+                                  .value_bytes = value != NULL ? strlen(value) : 0};
+    (void)bus_memory_append(fixture->cluster, &message);
+}
+
+static void test_late_pending_record_is_taken_over(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_start(fixture);
+    settle(fixture);
+    append_strangers_pending(fixture, "z", "{\"outcome\":\"RETRY\",\"attempts\":1,\"note\":\"n\"}");
+    settle(fixture);
+    assert_int_equal(fixture->runs, 1);
+    assert_string_equal(kernel_work_note(fixture->held[0]), "n");
+    finish(fixture, "z", KERNEL_DONE, 0);
+    settle(fixture);
+    assert_string_equal(pending(fixture, "z"), "");
+}
+
+static void test_late_tombstone_is_covered_again(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_start(fixture);
+    append(fixture, "a", "work", NULL);
+    settle(fixture);
+    finish(fixture, "a", KERNEL_STALLED, 0);
+    settle(fixture);
+    append_strangers_pending(fixture, "a", NULL);
+    settle(fixture);
+    finish(fixture, "a", KERNEL_STALLED, 0); /* it was looked at again … */
+    settle(fixture);
+    assert_non_null(strstr(pending(fixture, "a"), "STALLED")); /* … and its record stands again */
+}
+
+static void test_own_pending_record_says_nothing_new(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_start(fixture);
+    append(fixture, "a", "work", NULL);
+    settle(fixture);
+    finish(fixture, "a", KERNEL_AFTER, 0);
+    settle(fixture);
+    finish(fixture, "a", KERNEL_DONE, 0);
+    settle(fixture);
+    settle(fixture);
+    assert_int_equal(fixture->runs, 2);
+}
+
 static void set_left(void *argument)
 {
     struct fixture *fixture = argument;
@@ -545,6 +601,9 @@ int main(void)
         KERNEL_TEST(test_drain_waits_for_what_runs),
         KERNEL_TEST(test_drain_has_a_deadline),
         KERNEL_TEST(test_enqueue_and_wake_stalled),
+        KERNEL_TEST(test_late_pending_record_is_taken_over),
+        KERNEL_TEST(test_late_tombstone_is_covered_again),
+        KERNEL_TEST(test_own_pending_record_says_nothing_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,180 @@
+/*
+ * A world on librdkafka's mock cluster, for the tests of the Kafka bus.
+ *
+ * Design: each test has a cluster of its own, which runs in the threads of a producer of this process, so that topics are fresh and
+ * offsets begin at 0. The loop is real; a test waits for a condition, never for a time, and a deadline that is far away turns a hang
+ * into a failure.
+ *
+ * What the mock cluster cannot do is left to the tests on a real Kafka: static membership, commits during a rebalance, topic
+ * configurations.
+ */
+#ifndef NODAG_TESTS_UNIT_TOPICS_BUS_KAFKA_WORLD_H
+#define NODAG_TESTS_UNIT_TOPICS_BUS_KAFKA_WORLD_H
+
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/unit/topics/bus_contract.h"
+#include "topics/bus_kafka.h"
+#include "topics/bus_kafka_private.h"
+
+/* How long a condition may take before the test fails: groups of the mock cluster take seconds to form. */
+#define DEADLINE_MS 60000
+
+/* How often a condition is looked at. */
+#define LOOK_MS 2
+
+/*
+ * Settings of the clients that make the mock cluster's groups as quick as they can be: its first rebalance takes three seconds, in which
+ * a session must not expire, and later ones a second less than a session.
+ */
+static const char test_properties[] = "# for tests\n"
+                                      "session.timeout.ms=3500\n"
+                                      "\n"
+                                      "heartbeat.interval.ms = 100\n";
+
+/* A world on the mock cluster. */
+struct kafka_world {
+    struct contract_world world; /* first */
+    rd_kafka_t *host;            /* whose threads run the cluster */
+    rd_kafka_mock_cluster_t *cluster;
+    char properties_file[64];
+    int64_t message_timeout_ms;
+    int64_t queue_max_bytes;
+    int state_calls;
+    bool reachable;
+};
+
+static inline void on_state(void *argument, bool reachable, const char *reason)
+{
+    struct kafka_world *world = argument;
+    assert_non_null(reason);
+    world->state_calls++;
+    world->reachable = reachable;
+}
+
+static inline struct bus *world_open(struct contract_world *contract_world)
+{
+    struct kafka_world *world = (struct kafka_world *)contract_world;
+    const struct bus_kafka_settings settings = {
+        .brokers = rd_kafka_mock_cluster_bootstraps(world->cluster),
+        .properties_file = world->properties_file,
+        .message_timeout_ms = world->message_timeout_ms,
+        .queue_max_bytes = world->queue_max_bytes,
+    };
+    struct bus *bus = NULL;
+    struct error error = {0};
+    int code = bus_kafka_new(world->world.loop, &settings, "test", NULL, on_state, world, &bus,
+                             &error);
+    if (code != 0)
+        fail_msg("%s", error.text);
+    return bus;
+}
+
+static inline void world_close(struct contract_world *world, struct bus *bus)
+{
+    (void)world;
+    bus_kafka_free(bus);
+}
+
+/* A wait under way. */
+struct waiting {
+    struct loop *loop;
+    struct loop_timer *timer;
+    bool (*condition)(void *argument);
+    void *argument;
+    int64_t deadline_ms;
+    bool holds;
+};
+
+static inline void wait_look(void *argument)
+{
+    struct waiting *waiting = argument;
+    waiting->holds = waiting->condition(waiting->argument);
+    if (waiting->holds || loop_now_ms(waiting->loop) > waiting->deadline_ms)
+        loop_stop(waiting->loop);
+    else
+        loop_timer_set(waiting->timer, LOOK_MS);
+}
+
+static inline void world_wait(struct contract_world *world, bool (*condition)(void *argument),
+                       void *argument)
+{
+    struct waiting waiting = {.loop = world->loop,
+                              .condition = condition,
+                              .argument = argument,
+                              .deadline_ms = loop_now_ms(world->loop) + DEADLINE_MS};
+    waiting.timer = loop_timer_new(world->loop, wait_look, &waiting);
+    loop_timer_set(waiting.timer, 0);
+    loop_run(world->loop);
+    loop_timer_free(waiting.timer);
+    if (!waiting.holds) /* told at once: what the teardown finds may end the process */
+        print_error("the condition did not become true\n");
+    if (!waiting.holds)
+        fail_msg("the condition did not become true");
+}
+
+static inline void write_file(char *path_template, const char *text)
+{
+    int fd = mkstemp(path_template);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(close(fd), 0);
+}
+
+static inline int world_begin(void **state)
+{
+    struct kafka_world *world = MEM_NEW(struct kafka_world);
+    world->world = (struct contract_world){
+        .loop = loop_new_real(), .open = world_open, .close = world_close, .wait = world_wait};
+    world->message_timeout_ms = 20000;
+    world->queue_max_bytes = 256 << 20;
+    world->host = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), NULL, 0);
+    rd_kafka_set_log_level(world->host, 0);
+    world->cluster = rd_kafka_mock_cluster_new(world->host, 1);
+    /* Only what the tests use: a call to the mock cluster may take it a second to notice. */
+    static const enum topic topics[] = {TOPIC_GITHUB_EVENTS, TOPIC_ISSUES, TOPIC_SPECS};
+    for (size_t i = 0; i < ARRAY_COUNT(topics); i++) {
+        const struct topic_row *row = topic_row(topics[i]);
+        (void)rd_kafka_mock_topic_create(world->cluster, row->name,
+                                         row->partitions == 1 ? 1 : CONTRACT_PARTITIONS, 1);
+    }
+    (void)snprintf(world->properties_file, sizeof(world->properties_file),
+                   "/tmp/nodag-properties-XXXXXX");
+    write_file(world->properties_file, test_properties);
+    *state = world;
+    return 0;
+}
+
+static inline int world_end(void **state)
+{
+    struct kafka_world *world = *state;
+    rd_kafka_mock_cluster_destroy(world->cluster);
+    rd_kafka_destroy(world->host);
+    (void)unlink(world->properties_file);
+    loop_free(world->world.loop);
+    free(world);
+    return 0;
+}
+
+static inline struct bus_message small_message(const char *text)
+{
+    return (struct bus_message){.topic = TOPIC_GITHUB_EVENTS,
+                                .partition = BUS_PARTITION_BY_KEY,
+                                .key = text,
+                                .key_bytes = strlen(text),
+                                .value = text,
+                                .value_bytes = strlen(text)};
+}
+
+static inline bool is_reachable(void *argument)
+{
+    return ((const struct kafka_world *)argument)->reachable;
+}
+
+/* A test with a world of its own. */
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, world_begin, world_end)
+
+#endif
