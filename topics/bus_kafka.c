@@ -98,14 +98,16 @@ void kafka_bus_take_error(struct kafka_bus *bus, const char *what, rd_kafka_even
 {
     rd_kafka_resp_err_t kafka_error = rd_kafka_event_error(event);
     int code = kafka_error_code(kafka_error);
-    if (code == ERR_DENIED) {
+    const char *text = rd_kafka_event_error_string(event);
+    if (code == ERR_DENIED)
         LOG_ERROR("Kafka refuses; a person must give the rights that `nodag topics acls` prints",
-                  LOG_TEXT("what", what), LOG_TEXT("text", rd_kafka_event_error_string(event)));
-    } else {
+                  LOG_TEXT("what", what), LOG_TEXT("text", text));
+    else if (!err_is_retriable(code))
+        LOG_ERROR("Kafka refuses; a person must change the settings", LOG_TEXT("what", what),
+                  LOG_TEXT("text", text));
+    else
         LOG_INFO("Kafka reports an error; retrying", LOG_TEXT("what", what),
-                 LOG_TEXT("error", rd_kafka_err2name(kafka_error)),
-                 LOG_TEXT("text", rd_kafka_event_error_string(event)));
-    }
+                 LOG_TEXT("error", rd_kafka_err2name(kafka_error)), LOG_TEXT("text", text));
     kafka_bus_note(bus, false);
 }
 
@@ -115,6 +117,8 @@ static int kafka_partition_count(struct bus *interface, enum topic topic, int32_
     struct kafka_watch *watch = kafka_producer_watch(bus->producer);
     if (watch != NULL)
         kafka_watch_ask(watch, topic);
+    if (watch != NULL && bus->counts[topic] == 0)
+        kafka_watch_poke(watch); /* it may have been made meanwhile */
     if (bus->counts[topic] < 0)
         return ERR_UNAVAILABLE;
     if (bus->counts[topic] == 0)
@@ -272,17 +276,17 @@ static void bus_declare_metrics(struct kafka_bus *bus, struct metrics *metrics)
     m->delivery_seconds = metrics_single(metrics_declare_histogram(
         metrics, "nodag_bus_delivery_seconds", "Time from publishing to acknowledgement.", NULL,
         delivery_bounds, ARRAY_COUNT(delivery_bounds)));
-    m->queue_length = metrics_single(metrics_declare(
-        metrics, METRICS_GAUGE, "nodag_bus_queue_records", "Records that wait to be acknowledged.",
-        NULL));
+    m->queue_length =
+        metrics_single(metrics_declare(metrics, METRICS_GAUGE, "nodag_bus_queue_records",
+                                       "Records that wait to be acknowledged.", NULL));
     m->reachable = metrics_single(metrics_declare(metrics, METRICS_GAUGE, "nodag_bus_reachable",
                                                   "1 while the cluster answers.", NULL));
     m->commit_failures = metrics_single(
         metrics_declare(metrics, METRICS_COUNTER, "nodag_bus_commit_failures_total",
                         "Offset commits that failed; what they covered will be read again.", NULL));
-    m->restarts = metrics_single(
-        metrics_declare(metrics, METRICS_COUNTER, "nodag_bus_client_restarts_total",
-                        "Kafka clients made anew after a fatal error.", NULL));
+    m->restarts =
+        metrics_single(metrics_declare(metrics, METRICS_COUNTER, "nodag_bus_client_restarts_total",
+                                       "Kafka clients made anew after a fatal error.", NULL));
 }
 
 static const struct bus kafka_interface = {

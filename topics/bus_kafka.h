@@ -69,8 +69,7 @@ struct bus_kafka_settings {
         .name = "queue-bytes", .kind = OPTION_BYTES,                                               \
         .offset = offsetof(type, member.queue_max_bytes), .default_value = "256MiB",               \
         .least = 32 << 20, .most = 2000LL << 20,                                                   \
-        .help =                                                                                    \
-            "Most bytes that wait to be acknowledged; beyond it publishing is refused."            \
+        .help = "Most bytes that wait to be acknowledged; beyond it publishing is refused."        \
     }
 
 /* What the owner of a Kafka bus is told about the cluster; loop thread. */

@@ -79,7 +79,8 @@ static const struct {
     {"message.timeout.ms", "give --message-timeout instead"},
     {"delivery.timeout.ms", "give --message-timeout instead"},
     {"queue.buffering.max.kbytes", "give --queue-bytes instead"},
-    {"request.required.acks", "a record counts as published only when all in-sync replicas have it"},
+    {"request.required.acks",
+     "a record counts as published only when all in-sync replicas have it"},
     {"group.id", "each consumer has its own"},
     {"client.id", "each process has its own"},
     {"transactional.id", "transactions are not used"},
@@ -293,8 +294,8 @@ static int role_events(enum kafka_role role)
     case KAFKA_PRODUCER:
         return RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR;
     case KAFKA_GROUP:
-        return RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR
-               | RD_KAFKA_EVENT_FETCH;
+        return RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR |
+               RD_KAFKA_EVENT_FETCH;
     case KAFKA_READER:
         return RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_FETCH;
     case KAFKA_COMMAND:
@@ -356,6 +357,12 @@ int kafka_error_code(rd_kafka_resp_err_t kafka_error)
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
     case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
         return ERR_TOO_LARGE;
+    case RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT:
+    case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
+    case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
+    case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID:
+    case RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED:
+        return ERR_INPUT;
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:

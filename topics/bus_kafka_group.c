@@ -57,14 +57,14 @@ enum group_state {
 
 /* What is known of one partition. */
 struct group_slot {
-    bool owned;      /* assigned and told */
-    bool paused;     /* by the owner */
-    int64_t next;    /* least offset that may come next; -1: any */
-    int64_t stored;  /* -1: nothing in this assignment */
+    bool owned;     /* assigned and told */
+    bool paused;    /* by the owner */
+    int64_t next;   /* least offset that may come next; -1: any */
+    int64_t stored; /* -1: nothing in this assignment */
 };
 
 struct kafka_group {
-    struct bus_group group;           /* first: the interface */
+    struct bus_group group; /* first: the interface */
     unsigned magic;
     struct kafka_bus *bus;            /* borrowed */
     struct kafka_group *next;         /* in the bus' list */
@@ -124,8 +124,8 @@ static struct group_slot *group_slot(struct kafka_group *group, int32_t partitio
 {
     assert(partition >= 0);
     if (partition >= group->slot_count) {
-        group->slots = mem_resize_array(TAKE(group->slots), (size_t)partition + 1,
-                                        sizeof(*group->slots));
+        group->slots =
+            mem_resize_array(TAKE(group->slots), (size_t)partition + 1, sizeof(*group->slots));
         for (int32_t p = group->slot_count; p <= partition; p++)
             group->slots[p] = (struct group_slot){.next = -1, .stored = -1};
         group->slot_count = partition + 1;
@@ -194,22 +194,19 @@ static void group_unassign(struct kafka_group *group)
 
 /* ---- rebalances ---- */
 
-static void take_assignment(struct kafka_group *group,
-                            const rd_kafka_topic_partition_list_t *list)
+static void take_assignment(struct kafka_group *group, const rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_resp_err_t failed = rd_kafka_assign(group->handle, list);
     if (failed != RD_KAFKA_RESP_ERR_NO_ERROR) {
         LOG_WARNING("librdkafka refuses its own assignment; giving it back",
-                    LOG_TEXT("group", group->name),
-                    LOG_TEXT("error", rd_kafka_err2name(failed)));
+                    LOG_TEXT("group", group->name), LOG_TEXT("error", rd_kafka_err2name(failed)));
         group_unassign(group);
         return;
     }
     if (list->cnt == 0)
         return;
     CLEANUP(mem_free)
-    struct bus_partition *partitions =
-        mem_alloc_array((size_t)list->cnt, sizeof(*partitions));
+    struct bus_partition *partitions = mem_alloc_array((size_t)list->cnt, sizeof(*partitions));
     for (int i = 0; i < list->cnt; i++) {
         int32_t partition = list->elems[i].partition;
         partitions[i] = (struct bus_partition){.partition = partition, .start_offset = -1};
@@ -421,8 +418,8 @@ static void group_on_turn_over(void *argument)
 {
     struct kafka_group *group = CAST_CHECKED(struct kafka_group, argument, KAFKA_GROUP_MAGIC);
     bool finishing = group->queue == NULL;
-    if (group->state == GROUP_LEAVING && !finishing && group->close_queue != NULL
-        && rd_kafka_consumer_closed(group->handle) != 0)
+    if (group->state == GROUP_LEAVING && !finishing && group->close_queue != NULL &&
+        rd_kafka_consumer_closed(group->handle) != 0)
         group_finish(group);
 }
 
@@ -465,9 +462,8 @@ void kafka_groups_measure(struct kafka_bus *bus)
             if (!group->slots[p].owned || group->slots[p].next < 0)
                 continue;
             if (rd_kafka_get_watermark_offsets(group->handle, topic_name(group->topic), p, &low,
-                                               &high)
-                    == RD_KAFKA_RESP_ERR_NO_ERROR
-                && high >= group->slots[p].next)
+                                               &high) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+                high >= group->slots[p].next)
                 set_lag(group, p, high - group->slots[p].next);
         }
     }

@@ -31,29 +31,29 @@
 /* One message under way. */
 struct kafka_delivery {
     unsigned magic;
-    struct kafka_producer *producer;            /* borrowed */
-    struct kafka_delivery *previous, *next;     /* in the producer's list */
-    bus_delivered_fn delivered;                 /* NULL: nobody is told */
-    void *argument;                             /* of delivered */
-    enum topic topic;                           /* where to */
-    int64_t started_ms;                         /* when it was accepted */
-    int refused_code;                           /* librdkafka did not take it: the answer */
+    struct kafka_producer *producer;        /* borrowed */
+    struct kafka_delivery *previous, *next; /* in the producer's list */
+    bus_delivered_fn delivered;             /* NULL: nobody is told */
+    void *argument;                         /* of delivered */
+    enum topic topic;                       /* where to */
+    int64_t started_ms;                     /* when it was accepted */
+    int refused_code;                       /* librdkafka did not take it: the answer */
 };
 
 struct kafka_producer {
-    struct kafka_bus *bus;                 /* borrowed */
-    rd_kafka_t *handle;                    /* owned; NULL between two handles */
-    rd_kafka_topic_t *topics[TOPIC_COUNT]; /* owned; made when first used */
-    struct kafka_queue *queue;             /* owned; NULL with handle */
-    struct kafka_watch *watch;             /* owned; NULL with handle */
-    struct kafka_delivery *deliveries;     /* list, newest first */
-    size_t delivery_count;                 /* in the list */
-    bool closing;                          /* the handle is about to go */
-    bool freeing;                          /* and the producer with it */
-    struct loop_timer *restart_timer;      /* owned */
-    struct loop_timer *flush_timer;        /* owned */
+    struct kafka_bus *bus;                                /* borrowed */
+    rd_kafka_t *handle;                                   /* owned; NULL between two handles */
+    rd_kafka_topic_t *topics[TOPIC_COUNT];                /* owned; made when first used */
+    struct kafka_queue *queue;                            /* owned; NULL with handle */
+    struct kafka_watch *watch;                            /* owned; NULL with handle */
+    struct kafka_delivery *deliveries;                    /* list, newest first */
+    size_t delivery_count;                                /* in the list */
+    bool closing;                                         /* the handle is about to go */
+    bool freeing;                                         /* and the producer with it */
+    struct loop_timer *restart_timer;                     /* owned */
+    struct loop_timer *flush_timer;                       /* owned */
     void (*flushed)(void *argument, size_t still_queued); /* NULL: nobody waits */
-    void *flush_argument;                  /* of flushed */
+    void *flush_argument;                                 /* of flushed */
 };
 
 static int producer_open(struct kafka_producer *producer, struct error *error);
@@ -259,12 +259,12 @@ static rd_kafka_resp_err_t produce(struct kafka_producer *producer,
         *topic = rd_kafka_topic_new(producer->handle, topic_name(message->topic), NULL);
     int flags = message->take_value ? RD_KAFKA_MSG_F_FREE : RD_KAFKA_MSG_F_COPY;
     rd_kafka_headers_t *headers = make_headers(message);
-    rd_kafka_resp_err_t failed = rd_kafka_producev(
-        producer->handle, RD_KAFKA_V_RKT(*topic), RD_KAFKA_V_PARTITION(message->partition),
-        RD_KAFKA_V_MSGFLAGS(flags),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)message->value, message->value_bytes),
-        RD_KAFKA_V_KEY((void *)(uintptr_t)message->key, message->key_bytes),
-        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(delivery), RD_KAFKA_V_END);
+    rd_kafka_resp_err_t failed =
+        rd_kafka_producev(producer->handle, RD_KAFKA_V_RKT(*topic),
+                          RD_KAFKA_V_PARTITION(message->partition), RD_KAFKA_V_MSGFLAGS(flags),
+                          RD_KAFKA_V_VALUE((void *)(uintptr_t)message->value, message->value_bytes),
+                          RD_KAFKA_V_KEY((void *)(uintptr_t)message->key, message->key_bytes),
+                          RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(delivery), RD_KAFKA_V_END);
     if (failed != RD_KAFKA_RESP_ERR_NO_ERROR && headers != NULL)
         rd_kafka_headers_destroy(headers);
     return failed;
@@ -280,8 +280,7 @@ int kafka_publish(struct bus *interface, const struct bus_message *message,
         return ERR_TOO_LARGE;
     if (producer->handle == NULL)
         return ERR_QUEUE_FULL;
-    struct kafka_delivery *delivery =
-        delivery_new(producer, message->topic, delivered, argument);
+    struct kafka_delivery *delivery = delivery_new(producer, message->topic, delivered, argument);
     rd_kafka_resp_err_t failed = produce(producer, message, delivery);
     int code = kafka_error_code(failed);
     if (code == 0)
@@ -318,8 +317,8 @@ void kafka_producer_flush(struct kafka_producer *producer, int64_t timeout_ms,
 
 /* ---- making and ending ---- */
 
-static const struct kafka_queue_handler producer_queue_handler = {
-    .event = producer_on_event, .closed = producer_on_closed};
+static const struct kafka_queue_handler producer_queue_handler = {.event = producer_on_event,
+                                                                  .closed = producer_on_closed};
 
 /* Makes the handle, its bridge and its watch. */
 static int producer_open(struct kafka_producer *producer, struct error *error)

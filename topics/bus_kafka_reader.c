@@ -27,7 +27,7 @@ struct reader_slot {
 };
 
 struct kafka_reader {
-    struct bus_reader reader;          /* first: the interface */
+    struct bus_reader reader; /* first: the interface */
     unsigned magic;
     struct kafka_bus *bus;             /* borrowed */
     struct kafka_reader *next;         /* in the bus' list */
@@ -54,8 +54,8 @@ static struct reader_slot *reader_slot(struct kafka_reader *reader, int32_t part
 {
     assert(partition >= 0);
     if (partition >= reader->slot_count) {
-        reader->slots = mem_resize_array(TAKE(reader->slots), (size_t)partition + 1,
-                                         sizeof(*reader->slots));
+        reader->slots =
+            mem_resize_array(TAKE(reader->slots), (size_t)partition + 1, sizeof(*reader->slots));
         for (int32_t p = reader->slot_count; p <= partition; p++)
             reader->slots[p] = (struct reader_slot){0};
         reader->slot_count = partition + 1;
@@ -163,8 +163,7 @@ void kafka_reader_add(struct bus_reader *interface, int32_t partition)
     assert(!slot->active);
     *slot = (struct reader_slot){.active = true};
     if (rd_kafka_consume_start_queue(reader->topic_handle, partition, RD_KAFKA_OFFSET_BEGINNING,
-                                     reader->records)
-        != 0)
+                                     reader->records) != 0)
         LOG_ERROR("a partition cannot be read", LOG_TEXT("topic", topic_name(reader->topic)),
                   LOG_INT("partition", partition),
                   LOG_TEXT("error", rd_kafka_err2name(rd_kafka_last_error())));

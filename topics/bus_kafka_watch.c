@@ -29,17 +29,17 @@
 
 struct kafka_watch {
     unsigned magic;
-    rd_kafka_t *handle;       /* borrowed */
-    int event_fd;             /* owned */
-    struct loop_fd *news_fd;  /* owned; NULL once detached */
-    loop_fn news;             /* after each round */
-    void *argument;           /* of news */
-    pthread_t thread;         /* joined by kafka_watch_free */
-    pthread_mutex_t mutex;    /* guards all that follows */
-    pthread_cond_t poked;     /* wanted or stopping changed */
-    bool wanted;              /* a round is wanted */
-    bool stopping;            /* the thread shall end */
-    bool asked[TOPIC_COUNT];  /* for which topics */
+    rd_kafka_t *handle;      /* borrowed */
+    int event_fd;            /* owned */
+    struct loop_fd *news_fd; /* owned; NULL once detached */
+    loop_fn news;            /* after each round */
+    void *argument;          /* of news */
+    pthread_t thread;        /* joined by kafka_watch_free */
+    pthread_mutex_t mutex;   /* guards all that follows */
+    pthread_cond_t poked;    /* wanted or stopping changed */
+    bool wanted;             /* a round is wanted */
+    bool stopping;           /* the thread shall end */
+    bool asked[TOPIC_COUNT]; /* for which topics */
     struct kafka_watch_result result;
 };
 

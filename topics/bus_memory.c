@@ -204,8 +204,8 @@ static int memory_publish(struct bus *bus, const struct bus_message *message,
     bus_message_check(message);
     if (bus_message_bytes(message) > (size_t)topic_row(message->topic)->message_max_bytes)
         return ERR_TOO_LARGE;
-    if (connection->closing || connection->outgoing_count >= OUTGOING_MAX
-        || cluster_chance(cluster, cluster->faults.publish_refused))
+    if (connection->closing || connection->outgoing_count >= OUTGOING_MAX ||
+        cluster_chance(cluster, cluster->faults.publish_refused))
         return ERR_QUEUE_FULL;
     int32_t partition = choose_partition(cluster, message);
     struct outbox *outbox = connection_outbox(connection, message->topic, partition);
@@ -476,8 +476,8 @@ const struct bus_record *bus_memory_latest(const struct bus_memory *cluster, enu
             const struct stored *stored = partition->records[i - 1];
             if (latest != NULL && stored->sequence < latest->sequence)
                 break;
-            if (stored->record.key != NULL && stored->record.key_bytes == wanted.bytes
-                && memcmp(stored->record.key, wanted.data, wanted.bytes) == 0) {
+            if (stored->record.key != NULL && stored->record.key_bytes == wanted.bytes &&
+                memcmp(stored->record.key, wanted.data, wanted.bytes) == 0) {
                 latest = stored;
                 break;
             }

@@ -202,8 +202,7 @@ static void member_tell_assigned(struct member *member)
 {
     size_t count = 0;
     CLEANUP(mem_free)
-    struct bus_partition *partitions =
-        mem_alloc_array(member->owned_count, sizeof(*partitions));
+    struct bus_partition *partitions = mem_alloc_array(member->owned_count, sizeof(*partitions));
     for (int32_t p = 0; p < member->state->partition_count; p++) {
         struct cursor *cursor = &member->cursors[p];
         if (!cursor->active)
@@ -366,18 +365,19 @@ void memory_group_store(struct bus_group *group, int32_t partition, int64_t next
     struct member *member = (struct member *)group;
     assert(partition >= 0 && partition < member->state->partition_count);
     struct cursor *cursor = &member->cursors[partition];
-    bool owns = member->member_state == MEMBER_OWNING || member->member_state == MEMBER_REVOKING
-                || member->member_state == MEMBER_ASKED;
+    bool owns = member->member_state == MEMBER_OWNING || member->member_state == MEMBER_REVOKING ||
+                member->member_state == MEMBER_ASKED;
     if (!owns || !cursor->active || next_offset <= cursor->stored_offset)
         return;
     cursor->stored_offset = next_offset;
     if (!loop_timer_is_set(member->commit_timer))
-        loop_timer_set(member->commit_timer,
-                       (int64_t)loop_random_below(member->state->cluster->loop,
-                                                  COMMIT_DELAY_MAX_MS + 1));
+        loop_timer_set(
+            member->commit_timer,
+            (int64_t)loop_random_below(member->state->cluster->loop, COMMIT_DELAY_MAX_MS + 1));
 }
 
-void memory_group_pause(struct bus_group *group, const int32_t *partitions, size_t count, bool pause)
+void memory_group_pause(struct bus_group *group, const int32_t *partitions, size_t count,
+                        bool pause)
 {
     struct member *member = (struct member *)group;
     for (size_t i = 0; i < count; i++) {
@@ -407,8 +407,8 @@ void memory_group_leave(struct bus_group *group, void (*left)(void *argument), v
 {
     struct member *member = (struct member *)group;
     assert(member->member_state != MEMBER_LEAVING);
-    bool owns = member->member_state == MEMBER_OWNING || member->member_state == MEMBER_REVOKING
-                || member->member_state == MEMBER_ASKED;
+    bool owns = member->member_state == MEMBER_OWNING || member->member_state == MEMBER_REVOKING ||
+                member->member_state == MEMBER_ASKED;
     if (owns)
         member_commit(member);
     member_drop(member);

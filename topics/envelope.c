@@ -52,8 +52,8 @@ struct text text_of(const char *string)
 
 bool text_equals(struct text text, const char *string)
 {
-    return text.data != NULL && text.bytes == strlen(string)
-           && memcmp(text.data, string, text.bytes) == 0;
+    return text.data != NULL && text.bytes == strlen(string) &&
+           memcmp(text.data, string, text.bytes) == 0;
 }
 
 /*
@@ -80,8 +80,7 @@ static size_t utf8_sequence(const uint8_t *bytes, size_t left, uint32_t *ret_cod
         size_t length = forms[i].length;
         if (length > left)
             return 0;
-        if (length > 1
-            && (bytes[1] < forms[i].second_least || bytes[1] > forms[i].second_most))
+        if (length > 1 && (bytes[1] < forms[i].second_least || bytes[1] > forms[i].second_most))
             return 0;
         uint32_t code_point = bytes[0] & forms[i].first_mask;
         for (size_t k = 1; k < length; k++) {
@@ -119,8 +118,7 @@ static int check_value(const char *header, const char *value, size_t value_bytes
                          header, value_bytes, ENVELOPE_ATTRIBUTE_MAX_BYTES);
     for (size_t at = 0; at < value_bytes;) {
         uint32_t code_point = 0;
-        size_t length =
-            utf8_sequence((const uint8_t *)value + at, value_bytes - at, &code_point);
+        size_t length = utf8_sequence((const uint8_t *)value + at, value_bytes - at, &code_point);
         if (length == 0)
             return error_set(error, ERR_INPUT, "header %s is not valid UTF-8 at byte %zu", header,
                              at);
@@ -154,8 +152,8 @@ static void attribute_set(struct event *event, const struct attribute *attribute
 static void add_header(struct event_headers *headers, const char *name, struct text value)
 {
     assert(headers->count < ENVELOPE_HEADERS_MAX);
-    headers->items[headers->count++] = (struct event_header){
-        .name = name, .value = value.data, .value_bytes = value.bytes};
+    headers->items[headers->count++] =
+        (struct event_header){.name = name, .value = value.data, .value_bytes = value.bytes};
 }
 
 /* Checks everything that envelope_encode is about to write. */

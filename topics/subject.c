@@ -38,8 +38,8 @@ static bool read_decimal(const char *bytes, size_t byte_count, int64_t *ret_valu
     for (size_t i = 0; i < byte_count; i++) {
         if (bytes[i] < '0' || bytes[i] > '9')
             return false;
-        if (__builtin_mul_overflow(value, 10, &value)
-            || __builtin_add_overflow(value, bytes[i] - '0', &value))
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, bytes[i] - '0', &value))
             return false;
     }
     *ret_value = value;
@@ -55,8 +55,8 @@ int subject_key_parse_issue(const char *key, size_t key_bytes, int64_t *ret_repo
     size_t id_bytes = (size_t)(hash - key);
     int64_t repository_id = 0;
     int64_t number = 0;
-    if (!read_decimal(key, id_bytes, &repository_id)
-        || !read_decimal(hash + 1, key_bytes - id_bytes - 1, &number))
+    if (!read_decimal(key, id_bytes, &repository_id) ||
+        !read_decimal(hash + 1, key_bytes - id_bytes - 1, &number))
         return ERR_INPUT;
     *ret_repository_id = repository_id;
     *ret_number = number;
@@ -67,8 +67,8 @@ int subject_key_pending(const char *reactor, const char *key, char ret_key[SUBJE
 {
     size_t reactor_bytes = strlen(reactor);
     size_t key_bytes = strlen(key);
-    if (reactor_bytes >= SUBJECT_KEY_BYTES || key_bytes >= SUBJECT_KEY_BYTES
-        || reactor_bytes + 1 + key_bytes >= SUBJECT_KEY_BYTES)
+    if (reactor_bytes >= SUBJECT_KEY_BYTES || key_bytes >= SUBJECT_KEY_BYTES ||
+        reactor_bytes + 1 + key_bytes >= SUBJECT_KEY_BYTES)
         return ERR_TOO_LARGE;
     memcpy(ret_key, reactor, reactor_bytes);
     ret_key[reactor_bytes] = '|';
@@ -81,8 +81,8 @@ static uint32_t murmur2(const uint8_t *bytes, size_t byte_count)
 {
     uint32_t hash = MURMUR2_SEED ^ (uint32_t)byte_count;
     for (; byte_count >= 4; bytes += 4, byte_count -= 4) {
-        uint32_t word = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16
-                        | (uint32_t)bytes[3] << 24;
+        uint32_t word = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+                        (uint32_t)bytes[3] << 24;
         word *= MURMUR2_MULTIPLIER;
         word ^= word >> MURMUR2_SHIFT;
         word *= MURMUR2_MULTIPLIER;

@@ -58,7 +58,8 @@ void text_table_add(struct text_table *table, const char *const *cells)
     for (size_t i = 0; i < table->column_count; i++) {
         struct buffer cell = BUFFER_INIT(CELL_MAX_BYTES);
         const char *text = cells[i] != NULL ? cells[i] : "";
-        (void)text_escape(&cell, text, strlen(text)); /* cut where it is too long */
+        if (text_escape(&cell, text, strlen(text)) != 0)
+            text = ""; /* cut there: what was appended so far stands */
         char *escaped = buffer_take(&cell);
         size_t width = count_code_points(escaped);
         if (width > table->widths[i])
@@ -87,15 +88,17 @@ void text_table_free(struct text_table *table)
 
 void text_table_print(const struct text_table *table, FILE *stream)
 {
+    size_t owed = 0; /* spaces that only come if something follows them */
     for (size_t i = 0; i < table->cell_count; i++) {
         size_t column = i % table->column_count;
-        (void)fputs(table->cells[i], stream);
-        if (column + 1 == table->column_count) {
-            (void)fputc('\n', stream);
-            continue;
-        }
-        size_t padding = table->widths[column] - count_code_points(table->cells[i]) + GAP;
-        for (; padding > 0; padding--)
+        const char *cell = table->cells[i];
+        for (; owed > 0 && cell[0] != '\0'; owed--)
             (void)fputc(' ', stream);
+        (void)fputs(cell, stream);
+        owed += table->widths[column] - count_code_points(cell) + GAP;
+        if (column + 1 < table->column_count)
+            continue;
+        (void)fputc('\n', stream);
+        owed = 0;
     }
 }

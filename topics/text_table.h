@@ -31,7 +31,7 @@ DEFINE_CLEANUP(struct text_table *, text_table_free)
 /* Adds a row of as many cells (copied) as there are columns; NULL is an empty cell. Any thread. */
 void text_table_add(struct text_table *table, const char *const *cells);
 
-/* Prints headings and rows; the last column is not padded. Any thread. */
+/* Prints headings and rows; no line ends in spaces. Any thread. */
 void text_table_print(const struct text_table *table, FILE *stream);
 
 /* Appends bytes with everything that a terminal would act on written as \xNN. ERR_TOO_LARGE as buffer_append. Any thread. */

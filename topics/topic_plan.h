@@ -57,9 +57,9 @@ enum topic_drift_kind {
 struct topic_drift {
     enum topic topic;           /* of which topic */
     enum topic_drift_kind kind; /* what may be done */
-    const char *what;           /* partitions, replicas or the configuration's name; static storage */
-    char found[64];             /* as it is; "-" if absent */
-    char wanted[64];            /* as it should be */
+    const char *what; /* partitions, replicas or the configuration's name; static storage */
+    char found[64];   /* as it is; "-" if absent */
+    char wanted[64];  /* as it should be */
 };
 
 /* How a topic was found. */

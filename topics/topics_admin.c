@@ -163,8 +163,8 @@ static void topic_take_configs(struct admin_topic *topic, const rd_kafka_ConfigR
     for (size_t i = 0; i < count; i++) {
         topic->configs[i].name = mem_copy_text(rd_kafka_ConfigEntry_name(entries[i]));
         topic->configs[i].value = mem_copy_text(rd_kafka_ConfigEntry_value(entries[i]));
-        topic->configs[i].set_on_topic = rd_kafka_ConfigEntry_source(entries[i]) ==
-                                         RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG;
+        topic->configs[i].set_on_topic =
+            rd_kafka_ConfigEntry_source(entries[i]) == RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG;
     }
 }
 
@@ -216,8 +216,7 @@ static int view_take_configs(struct admin *admin, struct admin_view *view, struc
     return code;
 }
 
-int admin_look(struct admin *admin, bool configs, struct admin_view **ret_view,
-               struct error *error)
+int admin_look(struct admin *admin, bool configs, struct admin_view **ret_view, struct error *error)
 {
     CLEANUP(admin_view_free) struct admin_view *view = MEM_NEW(struct admin_view);
     int code = view_take_metadata(admin, view, error);
@@ -304,8 +303,8 @@ int admin_create(struct admin *admin, const struct topic_plan *plan, bool only_v
     char text[KAFKA_TEXT_BYTES];
     char doing[64];
     (void)snprintf(doing, sizeof(doing), "creating topic %s", topic_name(plan->topic));
-    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(
-        topic_name(plan->topic), plan->partitions, plan->replication, text, sizeof(text));
+    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(topic_name(plan->topic), plan->partitions,
+                                                       plan->replication, text, sizeof(text));
     if (topic == NULL)
         return error_set(error, ERR_INPUT, "%s: %s", doing, text);
     for (size_t i = 0; i < plan->config_count; i++)
@@ -323,6 +322,16 @@ int admin_create(struct admin *admin, const struct topic_plan *plan, bool only_v
     return code;
 }
 
+/* Returns true if a drift names the configuration, so that its old value must not be written back. */
+static bool is_altered(const char *name, const struct topic_drift *drifts, size_t drift_count)
+{
+    for (size_t i = 0; i < drift_count; i++) {
+        if (drifts[i].kind == TOPIC_DRIFT_FIXABLE && strcmp(drifts[i].what, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 int admin_alter(struct admin *admin, const struct admin_topic *found,
                 const struct topic_drift *drifts, size_t drift_count, struct error *error)
 {
@@ -333,7 +342,8 @@ int admin_alter(struct admin *admin, const struct admin_topic *found,
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
     for (size_t i = 0; i < found->config_count; i++) {
         const struct admin_config *config = &found->configs[i];
-        if (config->set_on_topic && config->value != NULL)
+        if (config->set_on_topic && config->value != NULL &&
+            !is_altered(config->name, drifts, drift_count))
             (void)rd_kafka_ConfigResource_set_config(resource, config->name, config->value);
     }
     for (size_t i = 0; i < drift_count; i++) {

@@ -74,6 +74,7 @@ int admin_create(struct admin *admin, const struct topic_plan *plan, bool only_v
 
 /* Sets the configurations that the drifts of kind FIXABLE name, and leaves the others as `found` has them. As admin_create. */
 int admin_alter(struct admin *admin, const struct admin_topic *found,
-                const struct topic_drift *drifts, size_t drift_count, struct error *error) MUST_CHECK;
+                const struct topic_drift *drifts, size_t drift_count,
+                struct error *error) MUST_CHECK;
 
 #endif

@@ -72,8 +72,8 @@ static int fix(struct admin *admin, const struct admin_view *view, struct drifts
             fixable = fixable || drifts->items[end].kind == TOPIC_DRIFT_FIXABLE;
         if (!fixable)
             continue;
-        int code = admin_alter(admin, &view->topics[topic], &drifts->items[first], end - first,
-                               error);
+        int code =
+            admin_alter(admin, &view->topics[topic], &drifts->items[first], end - first, error);
         if (code != 0)
             return code;
         drifts->fixed[topic] = true;

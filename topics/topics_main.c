@@ -46,8 +46,8 @@ static int complain(const char *name)
         (void)fprintf(stderr, "nodag topics: there is no command \"%s\"; did you mean %s?\n", name,
                       near);
     else
-        (void)fprintf(stderr, "nodag topics: there is no command \"%s\"\nTry 'nodag topics --help'.\n",
-                      name);
+        (void)fprintf(
+            stderr, "nodag topics: there is no command \"%s\"\nTry 'nodag topics --help'.\n", name);
     return EXIT_STATUS_USAGE;
 }
 

@@ -1,8 +1,8 @@
 """What the local stack shows on the terminal: steps with their time, details, where to look next.
 
-    [  2.4s]  Topics      13 topics
-    ^ since   ^ the step  ^ what came of it; details stand below it in the same column
-      the start
+      2.4s  Topics    13, of which github.events is where webhooks arrive
+      since the step  what came of it; details stand below it in the same column
+      start
 
 Design: a step is shown when it is done; on a terminal a dim line says before what is being done, and is replaced. Colours on a
 terminal only. Invariant: without a terminal (or with NO_COLOR set, or TERM=dumb) the output is plain text, whole lines only.
@@ -14,8 +14,9 @@ import shutil
 import sys
 import time
 
-NAME_WIDTH = 10  # of the names of steps
-MARGIN = 2 + 8 + 2 + NAME_WIDTH + 2  # columns before a detail
+CLOCK_WIDTH = 6  # of the time before a step, with its unit
+NAME_WIDTH = 9  # of the names of steps
+MARGIN = CLOCK_WIDTH + 2 + NAME_WIDTH + 2  # columns before a detail
 
 _LIVE = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 _COLOURS = _LIVE and not os.environ.get("NO_COLOR")
@@ -39,8 +40,8 @@ def green(text: str) -> str:
     return _paint("32", text)
 
 
-def red(text: str) -> str:
-    return _paint("31", text)
+def yellow(text: str) -> str:
+    return _paint("33", text)
 
 
 def columns() -> int:
@@ -59,6 +60,10 @@ def seconds() -> float:
     return time.monotonic() - _STARTED
 
 
+def _clock() -> str:
+    return f"{seconds():{CLOCK_WIDTH - 1}.1f}s"
+
+
 def _print(text: str) -> None:
     global _transient
     if _transient:
@@ -72,15 +77,14 @@ def doing(name: str, text: str) -> None:
     global _transient
     if _LIVE:
         shown = cut(text, columns() - MARGIN - 1)
-        sys.stdout.write(f"\r\x1b[K{dim(f'{seconds():9.1f}s  {name:<{NAME_WIDTH}}  {shown}')}")
+        sys.stdout.write("\r\x1b[K" + dim(f"{_clock()}  {name:<{NAME_WIDTH}}  {shown}"))
         sys.stdout.flush()
         _transient = True
 
 
 def step(name: str, text: str) -> None:
     """A step is done, or begins a part of which the lines below tell."""
-    clock = dim(f"{seconds():9.1f}s")
-    _print(f"{clock}  {bold(f'{name:<{NAME_WIDTH}}')}  {text}")
+    _print(f"{dim(_clock())}  {bold(f'{name:<{NAME_WIDTH}}')}  {text}".rstrip())
 
 
 def detail(text: str) -> None:

@@ -1,12 +1,13 @@
 """Starting, watching and stopping the programs of the local stack.
 
 Design: one method for each program; each returns when the program is ready (its ready file, or its port answers). What must be
-the same in the next run (ports, ids, whose data this is) is in DIR/stack.json.
+the same in the next run (ports, ids, whose data this is) is in stack.json.
 
-    DIR/  stack.json  kafka/  sandbox.json(.d)  secrets/  secrets.yaml  labeler.yaml  history.csv  label.model  logs/  run/
-    DIR/embedded/     the same for runs with --embedded, thrown away at each start: the broker keeps nothing either
+    DIR/sandbox/   stack.json  kafka/  sandbox.json(.d)  secrets/  secrets.yaml  labeler.yaml  history.csv  label.model  logs/  run/
+    DIR/embedded/  the same for --embedded, thrown away at each start: its broker keeps nothing either
+    DIR/github/    the same for --github
 
-Invariants: one `up` at a time for a DIR (lock); programs are stopped in reverse order, by SIGTERM, so that they drain;
+Invariants: one `up` at a time for such a folder (lock); programs are stopped in reverse order, by SIGTERM, so that they drain;
 secrets are files that only their owner reads; what listens, listens on 127.0.0.1.
 """
 from __future__ import annotations
@@ -29,7 +30,6 @@ from sandbox_api import Sandbox
 
 READY_S = 60.0  # a daemon takes less than a second; on a busy machine a multiple
 COMMAND_S = 300.0  # training on thousands of issues takes seconds
-WATCH_S = 0.5  # how often a running stack looks whether its programs still run
 DRAIN_S = 15  # what daemons are given to drain: below proc.STOP_S, so that they end by themselves
 KEY_BITS = 2048  # of the sandbox App's key, as GitHub makes them
 REPOSITORY_IDS = 1 << 30  # first repository ids of a new world lie below: a Kafka that outlives it never sees one twice
@@ -41,7 +41,7 @@ class Services:
 
     def __init__(self, options, root: Path):
         self.options, self.root = options, root
-        self.directory = options.dir.resolve() / ("embedded" if options.embedded else "")
+        self.directory = options.dir.resolve() / ("github" if options.github else "embedded" if options.embedded else "sandbox")
         self.logs = self.directory / "logs"
         self._lock = self._take_folder()
         for folder in (self.logs, self.directory / "secrets", self.directory / "run"):
@@ -69,7 +69,7 @@ class Services:
         old = [path for path in self.directory.iterdir() if path.name != ".lock"]
         if not old or not (self.options.fresh or self.options.embedded):
             return lock
-        if not (self.directory / "stack.json").exists() and [path.name for path in old] != ["embedded"]:
+        if not (self.directory / "stack.json").exists():
             raise Failed(f"{self.directory} does not look like a data folder of `up` (it has no stack.json), and is not "
                          "removed; do it by hand, or take another --dir")
         for path in old:
@@ -87,7 +87,7 @@ class Services:
         world = {"kafka": self.options.brokers or "its own",
                  "history": str(self.options.issues.resolve()) if self.options.issues else "the generator"}
         for name, value in world.items():
-            if memory.get(name, value) != value and not self.options.github:
+            if memory.get(name, value) != value:
                 raise Failed(f"the data in {self.directory} belongs to another {name} ({memory[name]}, now {value}): take "
                              "another --dir, or start over with --fresh")
         self.memory = memory
@@ -190,12 +190,6 @@ class Services:
         if self.kafka and not self.kafka.alive():
             raise Failed(f"Kafka ended by itself; its log is {self.kafka.log}")
 
-    def watch(self) -> None:
-        """Returns never, unless a program ends by itself: then Failed."""
-        while True:
-            self.check()
-            self._running[0].wait(WATCH_S)
-
     def stop(self) -> bool:
         """Stops everything, newest first. False if something had to be killed or ended badly."""
         well = True
@@ -232,7 +226,7 @@ class Services:
         ready = self.directory / "run" / "mock.ready"
         told = self._start("mock", [self.program("nodag-mock"), "--ready-file", ready], ready)
         self.brokers = dict(text.split("=", 1) for text in told.splitlines())["brokers"]
-        screen.step("Kafka", f"none: librdkafka's mock cluster at {self.brokers}, for a first look and for fault tests.")
+        screen.step("Kafka", f"not the real one: librdkafka's mock cluster at {self.brokers}, for a first look and fault tests.")
         screen.detail("Nothing survives a stop, and only the newest few megabytes of a partition are kept.")
 
     def _start_kafka(self) -> None:
@@ -244,10 +238,11 @@ class Services:
         screen.step("Kafka", f"Apache Kafka {jar.rpartition('-')[2]} (KRaft, one node) at {self.brokers}")
 
     def create_topics(self) -> None:
-        if not self.options.embedded:  # the mock has them from its start, and knows no CreateTopics
-            screen.doing("Topics", "creating")
-            self.command("topics", "create", *self.kafka_options(), *([] if self.options.brokers else ["--replication", "1"]))
-        screen.step("Topics", "github.events and all others that nodag knows: `nodag topics list`")
+        """Those that are missing. The mock has all from its start, and knows no CreateTopics."""
+        screen.doing("Topics", "creating")
+        said = "" if self.options.embedded else self.command("topics", "create", *self.kafka_options())
+        created = sum(" created" in text for text in said.splitlines())
+        screen.step("Topics", f"{created} created; `nodag topics list` shows them" if created else "are there")
 
     def start_sandbox(self) -> Sandbox:
         screen.doing("Forge", "starting the sandbox")
@@ -259,7 +254,7 @@ class Services:
         url = self._start("sandbox", [sys.executable, self.root / "deploy" / "sandbox" / "forge.py", "--port",
                                       self.port("sandbox"), "--ready-file", ready, "--state", state], ready)
         self.sandbox = Sandbox(url.strip())
-        screen.step("Forge", f"a sandbox that behaves as GitHub does: {self.sandbox.url}/")
+        screen.step("Forge", f"a sandbox that behaves as GitHub does, at {self.sandbox.url}/")
         return self.sandbox
 
     def start_door(self, organisation: str) -> None:
@@ -277,7 +272,7 @@ class Services:
     def start_labeler(self, *arguments) -> None:
         screen.doing("Labeler", "starting nodag-labeler")
         self._start_daemon("labeler", *arguments)
-        screen.step("Labeler", "nodag-labeler has joined github.events and read what it decided before")
+        screen.step("Labeler", "nodag-labeler follows github.events")
 
     # -- the real GitHub -----------------------------------------------------------------------------------------------
 

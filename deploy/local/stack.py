@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -25,8 +23,12 @@ import screen  # noqa: E402
 from proc import Failed  # noqa: E402
 from services import Services  # noqa: E402
 
-ISSUES_MAX = 5000  # history issues that the sandbox is asked to take
+HISTORY_MIN = 50  # issues: with fewer a model has nothing to learn from
+HISTORY_MAX = 5000  # what the sandbox takes within some minutes
 NEW_MAX = 100
+INTERRUPTED = 130  # exit status after Ctrl-C before the main job was done, as of any program that a signal ended
+WEBHOOK_PATH = "/webhooks/github"
+OPEN = '{"do": "open", "as": "you", "repository": "%s", "title": "The notebook server crashes", "body": "…"}'
 
 DESCRIPTION = """\
 Runs nodag on this machine and shows its main job: labelled history flows through Kafka, a model is trained on it, people open new
@@ -48,6 +50,7 @@ exit status: 0 it worked · 1 it did not; the text says what and where to look �
 def parse_options(arguments):
     parser = argparse.ArgumentParser(prog="up", description=DESCRIPTION, epilog=EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check-options", action="store_true", help=argparse.SUPPRESS)  # for `up`, before it builds
     parser.add_argument("--once", action="store_true", help="stop after the main job was shown")
     parser.add_argument("--fresh", action="store_true", help="remove the data of earlier runs first")
     parser.add_argument("--summary", metavar="FILE", type=Path, help="write what happened as JSON")
@@ -72,6 +75,7 @@ def parse_options(arguments):
     github.add_argument("--document", metavar="FILE", type=Path, help="Labeler document")
     github.add_argument("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080", help="where webhooks arrive (default: %(default)s)")
     options = parser.parse_args(arguments)
+    options.history_min, options.history_max = HISTORY_MIN, HISTORY_MAX
     check_options(parser, options)
     return options
 
@@ -79,8 +83,10 @@ def parse_options(arguments):
 def check_options(parser, options) -> None:
     if not 0 < options.new <= NEW_MAX:
         parser.error(f"--new {options.new}: must be 1 to {NEW_MAX}")
-    if not 50 <= options.history <= ISSUES_MAX:
-        parser.error(f"--history {options.history}: must be 50 to {ISSUES_MAX}; a model needs some examples")
+    if not HISTORY_MIN <= options.history <= HISTORY_MAX:
+        parser.error(f"--history {options.history}: must be {HISTORY_MIN} to {HISTORY_MAX}")
+    if options.summary and not options.summary.resolve().parent.is_dir():
+        parser.error(f"--summary {options.summary}: no such folder")
     if options.issues and not options.issues.is_file():
         parser.error(f"--issues {options.issues}: no such file")
     if not options.github:
@@ -101,27 +107,28 @@ def stop_on_signals() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
-def remove_data(directory: Path) -> None:
-    """Removes an earlier run's data; a folder that is not one is left alone."""
-    if not directory.exists():
-        return
-    if not (directory / "stack.json").exists() and any(directory.iterdir()):
-        raise Failed(f"--fresh: {directory} does not look like a data folder of `up` (no stack.json in it); remove it by hand")
-    shutil.rmtree(directory)
+def ignore_signals() -> None:
+    """From here on the programs are being stopped, which takes a bounded time."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def show_where_to_look(services: Services) -> None:
-    screen.line()
-    screen.step("Where to look next")
-    nodag = os.path.relpath(services.program("nodag"))
+    folder = services.program("nodag").parent
+    screen.step("Look", f'export NODAG_BROKERS={services.brokers} PATH="{folder}:$PATH"   and then:')
+    rows = [("nodag tail predictions --payload pretty", "decisions, with their reasons"),
+            ("nodag tail github.events", "webhooks as they came"),
+            ("nodag status", "what waits, and why")]
     if services.sandbox:
-        screen.line(f"issues, labels, comments   {services.sandbox.url}/{scenario.REPOSITORY}/issues")
-    screen.line(f"decisions with reasons     {nodag} tail predictions --payload --brokers {services.brokers}")
-    screen.line(f"webhooks as they came      {nodag} tail github.events --brokers {services.brokers}")
-    screen.line(f"what waits, and why        {nodag} status --brokers {services.brokers}")
-    for name, port in services.admin_ports.items():
-        screen.line(f"{name + ' metrics':<26} http://127.0.0.1:{port}/metrics")
-    screen.line(f"logs                       {os.path.relpath(services.logs)}/")
+        rows.insert(0, (f"{services.sandbox.url}/", "issues, labels, comments"))
+    rows += [(f"http://127.0.0.1:{port}/metrics", f"metrics of nodag-{name}") for name, port in services.admin_ports.items()]
+    rows.append((f"{services.shown(services.logs)}/", "logs"))
+    width = max(len(where) for where, what in rows)
+    for where, what in rows:
+        screen.detail(f"{where:<{width}}  {screen.dim(what)}")
+    if services.sandbox:
+        act = OPEN % min(services.memory["repositories"])
+        screen.detail(f"{screen.dim('open an issue yourself:')} curl -d '{act}' {services.sandbox.url}/_sandbox/act")
 
 
 def run_github(options, services: Services) -> dict:
@@ -130,16 +137,10 @@ def run_github(options, services: Services) -> dict:
     services.create_topics()
     services.start_door_for_github()
     services.start_labeler_for_github()
-    screen.step("Connected")
-    screen.line(f"webhooks are expected at http://{options.listen}/webhooks/github: make that reachable (a tunnel or a reverse proxy with TLS),")
-    screen.line("and set it as the webhook URL, content type application/json, with the secret, events: Issues, Label, Push")
+    screen.step("Connected", f"to {options.forge_url}. Webhooks are expected at http://{options.listen}{WEBHOOK_PATH}: make that")
+    screen.detail("reachable (a tunnel, or a reverse proxy with TLS), and set it as the webhook URL of the App or of the")
+    screen.detail("repository: content type application/json, with the secret; events: Issues, Labels, Pushes")
     return {"ok": True}
-
-
-def run(options, services: Services) -> dict:
-    if options.github:
-        return run_github(options, services)
-    return scenario.run(options, services)
 
 
 def write_summary(path: Path | None, summary: dict) -> None:
@@ -147,35 +148,40 @@ def write_summary(path: Path | None, summary: dict) -> None:
         path.write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def run(options, summary: dict, services: Services) -> None:
+    """From the broker to the end of the main job, and on until Ctrl-C. Fills the summary."""
+    summary |= run_github(options, services) if options.github else scenario.run(options, services)
+    if not options.once:
+        show_where_to_look(services)
+        screen.step("Running", "until Ctrl-C, which stops everything" + ("" if options.embedded else "; the data stays"))
+        scenario.watch(services)
+
+
 def main(arguments=None) -> int:
     options = parse_options(arguments)
+    if options.check_options:
+        return 0
     stop_on_signals()
     summary: dict = {"ok": False}
     services = None
+    interrupted = False
     try:
-        if options.fresh:
-            remove_data(options.dir)
         services = Services(options, ROOT)
-        summary = run(options, services)
-        show_where_to_look(services)
-        if not options.once:
-            screen.line()
-            screen.step("Running; Ctrl-C stops everything, the data stays")
-            services.watch()
+        run(options, summary, services)
     except KeyboardInterrupt:
         screen.line()
+        interrupted = True
     except Failed as failure:
-        screen.progress_end()
         screen.error(str(failure))
-        summary["error"] = str(failure)
-        summary["ok"] = False
+        summary |= {"ok": False, "error": str(failure)}
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ignore_signals()
         if services:
-            stopped = services.stop()
-            summary["ok"] = summary["ok"] and stopped
+            summary["ok"] &= services.stop()
+            kept = "" if options.embedded else f"; data and logs are in {services.shown(services.directory)}/"
+            screen.step("Stopped", f"after {screen.seconds():.0f} s{kept}")
         write_summary(options.summary, summary)
-    return 0 if summary["ok"] else 1
+    return 0 if summary["ok"] else INTERRUPTED if interrupted else 1
 
 
 if __name__ == "__main__":

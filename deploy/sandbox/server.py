@@ -302,7 +302,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Sends the answer in one piece."""
         raw = reply.raw or b""
         head = [f"HTTP/1.1 {reply.status} {self.responses.get(reply.status, ('', ''))[0]}",
-                "Server: github.com (sandbox)", f"Date: {self.date_time_string()}"]
+                "Server: github.com (sandbox)", f"Date: {self.date_time_string(self.forge.state.now())}"]
         if reply.raw is not None:
             head.append(f"Content-Type: {reply.content_type}")
         if reply.status not in (204, 304):

@@ -204,35 +204,15 @@ static void secrets_reload(void *argument)
     LOG_INFO("secrets read", LOG_INT("count", secrets_count(secrets)));
 }
 
-/* Reads the secrets for the first time. */
-static int secrets_start(struct ingest *ingest, struct error *error)
+/* Puts the first set (taken) into force and begins to watch its files. */
+static void secrets_take(struct ingest *ingest, struct secrets *secrets)
 {
-    const struct ingest_settings *settings = ingest->settings;
-    if ((settings->secrets_file == NULL) == (settings->secret_file == NULL))
-        return error_set(
-            error, ERR_USAGE,
-            "give either --secrets FILE or --secret-file FILE: without a secret nobody can "
-            "be believed");
-    if (settings->secret_file != NULL && settings->scope.count == 0)
-        return error_set(
-            error, ERR_USAGE,
-            "--secret-file needs --scope: say whose events are taken, such as "
-            "--scope kubeflow or --scope 'kubeflow/*', or --scope '*' for everybody's");
-    if (settings->secrets_file != NULL && settings->scope.count > 0)
-        return error_set(
-            error, ERR_USAGE,
-            "--scope belongs to --secret-file; with --secrets each secret has its own scope");
-    struct secrets *secrets = NULL;
-    int code = secrets_read(settings, &secrets, error);
-    if (code != 0)
-        return code;
     struct loop *loop = daemon_loop(ingest->daemon);
     ingest->watch = file_watch_new(loop, secrets_reload, ingest);
     ingest->retry_timer = loop_timer_new(loop, secrets_reload, ingest);
     door_take_secrets(ingest->door, secrets);
     door_metrics_secrets_read(ingest->door->metrics, true);
     secrets_watch(ingest);
-    return 0;
 }
 
 /* ---- start ---- */
@@ -313,39 +293,58 @@ static int check_settings(const struct ingest_settings *settings, struct error *
 {
     if (settings->path[0] != '/')
         return error_set(error, ERR_USAGE, "--path %s: a path begins with a slash", settings->path);
+    if ((settings->secrets_file == NULL) == (settings->secret_file == NULL))
+        return error_set(
+            error, ERR_USAGE,
+            "give either --secrets FILE or --secret-file FILE: without a secret nobody "
+            "can be believed");
+    if (settings->secret_file != NULL && settings->scope.count == 0)
+        return error_set(
+            error, ERR_USAGE,
+            "--secret-file needs --scope: say whose events are taken, such as "
+            "--scope kubeflow or --scope 'kubeflow/*', or --scope '*' for everybody's");
+    if (settings->secrets_file != NULL && settings->scope.count > 0)
+        return error_set(
+            error, ERR_USAGE,
+            "--scope belongs to --secret-file; with --secrets each secret has its own");
     if (settings->kafka.message_timeout_ms >= settings->answer_deadline_ms)
-        LOG_WARNING(
-            "--message-timeout is not below --answer-deadline: a sender may be told 503 for a "
-            "record that is written later",
-            LOG_INT("message_timeout_ms", settings->kafka.message_timeout_ms),
-            LOG_INT("answer_deadline_ms", settings->answer_deadline_ms));
+        LOG_WARNING("--message-timeout is not below --answer-deadline: a sender may be told 503 "
+                    "for a record that is written later",
+                    LOG_INT("message_timeout_ms", settings->kafka.message_timeout_ms),
+                    LOG_INT("answer_deadline_ms", settings->answer_deadline_ms));
     return 0;
 }
 
-static int ingest_start(struct daemon *daemon, void *settings, void **ret_self, struct error *error)
+/* Whatever a person can have got wrong is looked at before the broker is. */
+static int ingest_start(struct daemon *daemon, void *settings_pointer, void **ret_self,
+                        struct error *error)
 {
+    const struct ingest_settings *settings = settings_pointer;
+    CLEANUP(secrets_free) struct secrets *secrets = NULL;
     struct ingest *ingest = MEM_NEW(struct ingest);
     ingest->magic = INGEST_MAGIC;
     ingest->daemon = daemon;
     ingest->settings = settings;
     *ret_self = ingest;
-    int code = check_settings(ingest->settings, error);
+    int code = check_settings(settings, error);
+    if (code == 0)
+        code = secrets_read(settings, &secrets, error);
     if (code != 0)
         return code;
     daemon_set_ready(daemon, "kafka", false, "not connected yet");
-    code = bus_kafka_new(daemon_loop(daemon), &ingest->settings->kafka, "nodag-ingest-github",
+    code = bus_kafka_new(daemon_loop(daemon), &settings->kafka, "nodag-ingest-github",
                          daemon_metrics(daemon), on_bus_state, ingest, &ingest->bus, error);
     if (code != 0)
         return code;
     const struct door_settings door = {
-        .path = ingest->settings->path,
-        .body_max_bytes = (size_t)ingest->settings->body_max_bytes,
-        .answer_deadline_ms = ingest->settings->answer_deadline_ms,
+        .path = settings->path,
+        .body_max_bytes = (size_t)settings->body_max_bytes,
+        .answer_deadline_ms = settings->answer_deadline_ms,
     };
     ingest->door = door_new(daemon_loop(daemon), ingest->bus, daemon_metrics(daemon), &door);
     metrics_on_collect(daemon_metrics(daemon), on_collect, ingest);
-    code = secrets_start(ingest, error);
-    return code != 0 ? code : server_start(ingest, error);
+    secrets_take(ingest, TAKE(secrets));
+    return server_start(ingest, error);
 }
 
 /* ---- reload, drain, stop ---- */

@@ -127,6 +127,13 @@ double calibrate_probability(const struct calibrate_platt *platt, double decisio
 
 /* --- thresholds --------------------------------------------------------------------------------------------- */
 
+/*
+ * Standard errors by which the precision by count must be above the target: the best of many cuts is partly luck. On
+ * seven releases of time-ordered data 0 gave precision .79 and recall .352 for a target of .80, 0.3 gave .805 and .343,
+ * 0.5 gave .815 and .334.
+ */
+#define MARGIN_ERRORS 0.3
+
 /* A row's probability and truth. */
 struct scored_row {
     double probability; /* calibrated */
@@ -161,9 +168,12 @@ struct calibrate_threshold calibrate_find_threshold(const double *probabilities,
         right += rows[r].carries;
         expected += rows[r].probability;
         double predicted = (double)(r + 1);
+        double margin =
+            MARGIN_ERRORS * sqrt(target->precision * (1 - target->precision) / predicted);
         bool is_cut = r + 1 == count || rows[r + 1].probability < rows[r].probability;
         if (!is_cut || right == best_right || r + 1 < target->predicted_min ||
-            fmin((double)right, expected) < target->precision * predicted)
+            (double)right < (target->precision + margin) * predicted ||
+            expected < target->precision * predicted)
             continue;
         best_right = right; /* a lower cut must find more, not only err as often as it may */
         double below = r + 1 < count ? rows[r + 1].probability : 0;

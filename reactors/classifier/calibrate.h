@@ -3,8 +3,9 @@
  *
  * Design: both are learnt on rows that the model has not seen (train.h). Probabilities are Platt's logistic fit:
  * two numbers, so they can be multiplied into the weights, and a label with few examples does not overfit as it
- * would with isotonic steps. A threshold is the highest that reaches the best recall at which the precision holds both by count and by the mean
- * calibrated probability: the count alone is luck where little is predicted, the mean alone trusts the fit.
+ * would with isotonic steps. A threshold is the highest that reaches the best recall at which the precision holds both by count,
+ * with a margin for luck, and by the mean calibrated probability: the count alone is luck where little is predicted,
+ * the mean alone trusts the fit.
  *
  * What did not help: count alone (macro precision .78 for a target of .80 on later releases), Laplace-smoothed counts
  * (same precision, less recall), shrinking one towards the other.

@@ -64,7 +64,8 @@ struct classifier_score {
 /* One word (or word pair, piece of a word, template line …) and what it did for a label. */
 struct classifier_reason {
     char *text; /* owned by the explanation; valid UTF-8, printable, e.g. "panic", "does anyone" */
-    const char *field;   /* "title", "body" or "form"; static storage */
+    const char
+        *field; /* "title", "body", "text" (both), "code", "form" or "shape"; static storage */
     double contribution; /* added to the logit; shared and per-repository parts together */
 };
 

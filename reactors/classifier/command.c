@@ -3,7 +3,6 @@
  */
 #include "reactors/classifier/command.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -87,12 +86,4 @@ double command_clock_s(void)
     /* check: allow clock_gettime: a command without a loop says how long it took */
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-const char *command_figure(double value, char ret_text[16])
-{
-    if (isnan(value))
-        return "-";
-    snprintf(ret_text, 16, "%.3f", value);
-    return ret_text;
 }

@@ -54,7 +54,4 @@ void command_show_progress(void *context, const char *stage, double share);
 /* Returns the seconds of a monotonic clock, for telling how long something took. Any thread. */
 double command_clock_s(void);
 
-/* Writes a figure as "0.812" or "-" for NaN, into `ret_text` of 16 bytes; returns it. Any thread. */
-const char *command_figure(double value, char ret_text[16]);
-
 #endif

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -346,6 +347,14 @@ struct evaluation *evaluate_model(const struct classifier *classifier,
     free(outcomes.items);
     free(outcomes.ends);
     return evaluation;
+}
+
+const char *evaluate_value_text(double value, char ret_text[EVALUATE_TEXT_BYTES])
+{
+    if (isnan(value))
+        return "-";
+    snprintf(ret_text, EVALUATE_TEXT_BYTES, "%.3f", value);
+    return ret_text;
 }
 
 /* --- JSON --------------------------------------------------------------------------------------------------- */

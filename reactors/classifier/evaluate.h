@@ -22,6 +22,9 @@
 /* Bins of a reliability curve: tenths of probability. */
 #define EVALUATE_BINS 10
 
+/* Bytes of a written value with its NUL. */
+#define EVALUATE_TEXT_BYTES 16
+
 /* A figure with its 95% interval; NaN where there is none. */
 struct evaluate_figure {
     double value; /* 0..1 */
@@ -83,6 +86,9 @@ DEFINE_CLEANUP(struct evaluation *, evaluate_free)
 
 /* Returns the Wilson 95% interval of `right` out of `count`; NaN for none. Any thread. */
 struct evaluate_figure evaluate_wilson(size_t right, size_t count);
+
+/* Writes a value as "0.812", or "-" for NaN, to `ret_text`; returns it or the "-". Any thread. */
+const char *evaluate_value_text(double value, char ret_text[EVALUATE_TEXT_BYTES]);
 
 /* Returns all figures as JSON, new reference. Any thread. */
 json_t *evaluate_to_json(const struct evaluation *evaluation);

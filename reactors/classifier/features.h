@@ -33,11 +33,13 @@
     X(TITLE_WORDS, "title_words", "title", 1.0, "word n-grams of the title")                       \
     X(BODY_WORDS, "body_words", "body", 1.0, "word n-grams of the body's prose")                   \
     X(ALL_WORDS, "all_words", "text", 0.0, "word n-grams of title and body alike")                 \
-    X(CODE_WORDS, "code_words", "code", 0.0, "words of code, logs and stack traces")               \
+    X(CODE_WORDS, "code_words", "code", 1.0, "words of code, logs and stack traces")               \
     X(FORM_LINES, "form_lines", "form", 1.0, "which template lines are there")                     \
     X(TITLE_PIECES, "title_pieces", "title", 0.0, "character n-grams of the title's words")        \
     X(BODY_PIECES, "body_pieces", "body", 0.0, "character n-grams of the body's words")            \
-    X(ALL_PIECES, "all_pieces", "text", 1.0, "character n-grams of all words")
+    X(ALL_PIECES, "all_pieces", "text", 1.0, "character n-grams of all words")                     \
+    X(SHAPE, "shape", "shape", 0.4,                                                                \
+      "how long it is, how many questions, code blocks, links, images")
 
 /* The blocks of FEATURE_BLOCKS. */
 enum feature_block {

@@ -18,7 +18,8 @@ struct fit {
 
 void fit_config_init(struct fit_config *config)
 {
-    *config = (struct fit_config){.solve = {.loss = SOLVE_LOSS_HINGE, .cost = 0.1, .seed = 1}};
+    *config = (struct fit_config){
+        .solve = {.loss = SOLVE_LOSS_HINGE, .cost = 0.1, .ratio_share = 0.4, .seed = 1}};
     features_config_init(&config->features);
 }
 

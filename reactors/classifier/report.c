@@ -13,7 +13,6 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "reactors/classifier/command.h"
 
 /* Points of a precision-recall curve: finer than a screen shows. */
 #define CURVE_POINTS_MAX 160
@@ -159,13 +158,13 @@ static void put_reliability(struct page *page, const struct evaluate_bin bins[EV
 static void put_pair(struct page *page, const struct evaluation *evaluation, size_t l)
 {
     const struct evaluate_label *label = &evaluation->labels[l];
-    char average_precision[16];
+    char average_precision[EVALUATE_TEXT_BYTES];
     put_text(page, "<figure><figcaption>");
     put_escaped(page, label->label->name);
     put_text(page, "</figcaption><div class=\"pair\"><div>");
     put_precision_recall(page, evaluation, l);
     put(page, "precision over recall, area %s</div><div>",
-        command_figure(label->average_precision, average_precision));
+        evaluate_value_text(label->average_precision, average_precision));
     put_reliability(page, label->bins);
     put_text(page, "share over probability</div></div></figure>\n");
 }
@@ -174,9 +173,9 @@ static void put_pair(struct page *page, const struct evaluation *evaluation, siz
 
 static void put_card(struct page *page, const char *name, const struct evaluate_figure *figure)
 {
-    char value[16];
+    char value[EVALUATE_TEXT_BYTES];
     put(page, "<div class=\"card\"><span>%s</span><b>%s</b>", name,
-        command_figure(figure->value, value));
+        evaluate_value_text(figure->value, value));
     if (!isnan(figure->low))
         put(page, "<span>%.3f to %.3f</span>", figure->low, figure->high);
     put_text(page, "</div>");
@@ -196,8 +195,8 @@ static void put_cards(struct page *page, const struct evaluation *evaluation)
 
 static void put_cell(struct page *page, const struct evaluate_figure *figure)
 {
-    char value[16];
-    put(page, "<td>%s", command_figure(figure->value, value));
+    char value[EVALUATE_TEXT_BYTES];
+    put(page, "<td>%s", evaluate_value_text(figure->value, value));
     if (!isnan(figure->value))
         put(page, " <small>%.2f to %.2f</small>", figure->low, figure->high);
     put_text(page, "</td>");
@@ -205,7 +204,7 @@ static void put_cell(struct page *page, const struct evaluate_figure *figure)
 
 static void put_row(struct page *page, const struct evaluate_label *label)
 {
-    char figure[16];
+    char figure[EVALUATE_TEXT_BYTES];
     put(page, "<tr%s><td>", label->label->predictable ? "" : " class=\"never\"");
     put_escaped(page, label->label->name);
     put(page, "</td><td>%zu</td><td>%zu</td><td>", label->support, label->predicted);
@@ -219,7 +218,7 @@ static void put_row(struct page *page, const struct evaluate_label *label)
     put_cell(page, &label->precision);
     put_cell(page, &label->recall);
     put(page, "<td>%.3f</td>", label->f1);
-    put(page, "<td>%s</td></tr>\n", command_figure(label->average_precision, figure));
+    put(page, "<td>%s</td></tr>\n", evaluate_value_text(label->average_precision, figure));
 }
 
 static void put_table(struct page *page, const struct evaluation *evaluation)
@@ -236,7 +235,7 @@ static void put_table(struct page *page, const struct evaluation *evaluation)
 static void put_all_reliability(struct page *page, const struct evaluation *evaluation)
 {
     struct evaluate_bin bins[EVALUATE_BINS] = {{0}};
-    char error_text[16];
+    char error_text[EVALUATE_TEXT_BYTES];
     for (size_t l = 0; l < evaluation->label_count; l++)
         for (size_t b = 0; b < EVALUATE_BINS; b++) {
             bins[b].count += evaluation->labels[l].bins[b].count;
@@ -254,7 +253,7 @@ static void put_all_reliability(struct page *page, const struct evaluation *eval
         "share over probability</div><div>Probabilities are off by %s on average (expected "
         "calibration error).</div>"
         "</div></figure>\n",
-        command_figure(evaluation->expected_calibration_error, error_text));
+        evaluate_value_text(evaluation->expected_calibration_error, error_text));
 }
 
 int report_html(const struct evaluation *evaluation, struct buffer *buffer)

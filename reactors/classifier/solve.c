@@ -27,6 +27,7 @@ struct solve_rows {
     struct feature_node **nodes; /* owned arrays, ended by index -1; one for each row */
     float **values;              /* owned arrays: the nodes' values before scaling */
     uint32_t *copies;            /* owned: how often each row counts */
+    double *having;              /* owned: for each feature, how many rows (by copies) have it */
     size_t row_count;            /* used */
     size_t row_capacity;         /* allocated */
     size_t copy_count;           /* sum of copies */
@@ -37,6 +38,7 @@ struct solve_rows *solve_rows_new(size_t feature_count)
 {
     struct solve_rows *rows = MEM_NEW(struct solve_rows);
     rows->feature_count = feature_count;
+    rows->having = mem_alloc_array(feature_count, sizeof(*rows->having));
     return rows;
 }
 
@@ -51,6 +53,7 @@ void solve_rows_free(struct solve_rows *rows)
     free(rows->nodes);
     free(rows->values);
     free(rows->copies);
+    free(rows->having);
     free(rows);
 }
 
@@ -79,8 +82,10 @@ void solve_rows_add(struct solve_rows *rows, const struct space_vector *vector, 
         (struct feature_node){.index = (int)rows->feature_count + 1, .value = BIAS_FEATURE};
     nodes[vector->count + 1].index = -1;
     float *values = mem_alloc_array(vector->count, sizeof(*values));
-    for (size_t v = 0; v < vector->count; v++)
+    for (size_t v = 0; v < vector->count; v++) {
         values[v] = (float)nodes[v].value;
+        rows->having[nodes[v].index - 1] += copies;
+    }
     rows->values[rows->row_count] = values;
     rows->nodes[rows->row_count] = nodes;
     rows->copies[rows->row_count++] = copies;
@@ -103,18 +108,20 @@ static double *find_scales(const struct solve_rows *rows, const bool *carries, d
 {
     double *scales = mem_alloc_array(rows->feature_count, sizeof(*scales));
     CLEANUP(mem_free) double *with = mem_alloc_array(rows->feature_count, sizeof(*with));
-    CLEANUP(mem_free) double *without = mem_alloc_array(rows->feature_count, sizeof(*without));
-    double with_rows = 2 * RATIO_SMOOTHING;
-    double without_rows = 2 * RATIO_SMOOTHING;
+    double with_rows = 0;
     for (size_t r = 0; r < rows->row_count; r++) {
-        double copies = rows->copies[r];
-        *(carries[r] ? &with_rows : &without_rows) += copies;
+        if (!carries[r])
+            continue;
+        with_rows += rows->copies[r];
         for (const struct feature_node *node = rows->nodes[r]; is_feature(rows, node); node++)
-            (carries[r] ? with : without)[node->index - 1] += copies;
+            with[node->index - 1] += rows->copies[r];
     }
+    double without_rows = (double)rows->copy_count - with_rows;
     for (size_t f = 0; f < rows->feature_count; f++) {
-        double ratio = ((with[f] + RATIO_SMOOTHING) / with_rows) / ((without[f] + RATIO_SMOOTHING) / without_rows);
-        scales[f] = 1 - ratio_share + ratio_share * fabs(log(ratio));
+        double share = (with[f] + RATIO_SMOOTHING) / (with_rows + 2 * RATIO_SMOOTHING);
+        double other_share =
+            (rows->having[f] - with[f] + RATIO_SMOOTHING) / (without_rows + 2 * RATIO_SMOOTHING);
+        scales[f] = 1 - ratio_share + ratio_share * fabs(log(share / other_share));
     }
     return scales;
 }
@@ -130,7 +137,8 @@ static void scale_nodes(const struct solve_rows *rows, const double *scales)
 
 /* Lets liblinear fit scaled rows, and gives weights for unscaled ones. */
 static void run_solver(const struct solve_rows *rows, const struct solve_config *config, double *y,
-                       struct feature_node **x, const double *scales, double *ret_weights, double *ret_bias)
+                       struct feature_node **x, const double *scales, double *ret_weights,
+                       double *ret_bias)
 {
     struct problem problem = {.l = (int)rows->copy_count,
                               .n = (int)rows->feature_count + 1,
@@ -156,7 +164,8 @@ void solve_label(struct solve_rows *rows, const struct solve_config *config, con
                  double *ret_weights, double *ret_bias)
 {
     CLEANUP(mem_free) double *y = mem_alloc_array(rows->copy_count, sizeof(*y));
-    CLEANUP(mem_free) struct feature_node **x = mem_alloc_array(rows->copy_count, sizeof(struct feature_node *));
+    CLEANUP(mem_free)
+    struct feature_node **x = mem_alloc_array(rows->copy_count, sizeof(struct feature_node *));
     size_t copies = 0;
     size_t carrying = 0;
     for (size_t r = 0; r < rows->row_count; r++)

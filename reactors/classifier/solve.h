@@ -54,7 +54,7 @@ void solve_rows_add(struct solve_rows *rows, const struct space_vector *vector, 
  * feature to `ret_weights` and the bias to `ret_bias`; with no or only carrying rows all are 0 but the bias. Main
  * thread of a command.
  */
-void solve_label(struct solve_rows *rows, const struct solve_config *config,
-                 const bool *carries, double *ret_weights, double *ret_bias);
+void solve_label(struct solve_rows *rows, const struct solve_config *config, const bool *carries,
+                 double *ret_weights, double *ret_bias);
 
 #endif

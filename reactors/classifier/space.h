@@ -3,7 +3,7 @@
  *
  * Design: a feature is known by its 64-bit hash; the known ones stand sorted, and their place is their number. A
  * feature's copy for one repository ("repository × word") is a feature like any other, with a hash of its own, so
- * what repositories share is learnt once and where they differ each has its say. A value is (1 + log count) × idf;
+ * what repositories share is learnt once and where they differ each has its say. A value is a saturated count × the root of idf;
  * each block is scaled to its weight as length, so that a long body cannot drown a short title.
  *
  * A space is a view: its arrays belong to a builder while training and to the mapped file while serving.

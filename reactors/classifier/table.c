@@ -6,8 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "reactors/classifier/command.h"
-
 /* Widest name column; longer names push their row to the right. */
 #define NAME_WIDTH_MAX 40
 
@@ -53,21 +51,21 @@ static void print_averages(FILE *stream, const char *name, const struct evaluate
         {"precision", &averages->precision}, {"recall", &averages->recall}, {"F1", &averages->f1}};
     fprintf(stream, "%s average:", name);
     for (size_t f = 0; f < ARRAY_COUNT(figures); f++) {
-        char value[16];
-        char low[16];
-        char high[16];
+        char value[EVALUATE_TEXT_BYTES];
+        char low[EVALUATE_TEXT_BYTES];
+        char high[EVALUATE_TEXT_BYTES];
         fprintf(stream, "  %s %s (%s to %s)", figures[f].name,
-                command_figure(figures[f].figure->value, value),
-                command_figure(figures[f].figure->low, low),
-                command_figure(figures[f].figure->high, high));
+                evaluate_value_text(figures[f].figure->value, value),
+                evaluate_value_text(figures[f].figure->low, low),
+                evaluate_value_text(figures[f].figure->high, high));
     }
     fprintf(stream, "\n");
 }
 
 static void print_interval(FILE *stream, const struct evaluate_figure *figure)
 {
-    char value[16];
-    fprintf(stream, "  %9s", command_figure(figure->value, value));
+    char value[EVALUATE_TEXT_BYTES];
+    fprintf(stream, "  %9s", evaluate_value_text(figure->value, value));
     if (isnan(figure->value))
         fprintf(stream, " %11s", "");
     else
@@ -81,25 +79,25 @@ void table_print_evaluation(FILE *stream, const struct evaluation *evaluation)
             width, "label", "95%", "95%");
     for (size_t l = 0; l < evaluation->label_count; l++) {
         const struct evaluate_label *label = &evaluation->labels[l];
-        char threshold[16];
-        fprintf(
-            stream, "%-*s  %7zu  %9zu  %9s", width, label->label->name, label->support,
-            label->predicted,
-            command_figure(label->label->predictable ? label->label->threshold : NAN, threshold));
+        char threshold[EVALUATE_TEXT_BYTES];
+        fprintf(stream, "%-*s  %7zu  %9zu  %9s", width, label->label->name, label->support,
+                label->predicted,
+                evaluate_value_text(label->label->predictable ? label->label->threshold : NAN,
+                                    threshold));
         print_interval(stream, &label->precision);
         print_interval(stream, &label->recall);
         fprintf(stream, "  %.3f\n", label->f1);
     }
     print_averages(stream, "macro", &evaluation->macro);
     print_averages(stream, "micro", &evaluation->micro);
-    char error_text[16];
+    char error_text[EVALUATE_TEXT_BYTES];
     fprintf(stream,
             "%zu rows; averages over the %zu labels that they carry, a label never predicted "
             "counting as recall 0 and F1 0 "
             "(macro precision: labels predicted at least once). Intervals: 95%%.\n"
             "Probabilities are off by %s on average (expected calibration error).\n",
             evaluation->row_count, evaluation->supported_count,
-            command_figure(evaluation->expected_calibration_error, error_text));
+            evaluate_value_text(evaluation->expected_calibration_error, error_text));
     if (evaluation->unknown_label_count > 0)
         fprintf(stream, "%zu labels of the data are unknown to the model and not judged.\n",
                 evaluation->unknown_label_count);

@@ -192,6 +192,7 @@ static json_t *about_to_json(const struct training *training)
         trained, "loss",
         json_string(config->fit.solve.loss == SOLVE_LOSS_HINGE ? "squared hinge" : "logistic"));
     json_object_set_new(trained, "cost", json_real(config->fit.solve.cost));
+    json_object_set_new(trained, "ratio_share", json_real(config->fit.solve.ratio_share));
     json_object_set_new(trained, "seed", json_integer(config->fit.solve.seed));
     json_t *held_out = json_object();
     json_object_set_new(held_out, "rows", json_integer((json_int_t)training->held_out->row_count));

@@ -99,8 +99,8 @@ struct kernel_partition {
     int64_t stored;         /* last offset handed to the bus, -1 none */
     unsigned tables_behind; /* readers (OWNED tables and pending) that are not caught up */
     bool revoking;          /* is being given up: nothing new runs */
-    bool pending_loaded;     /* `pending` was read to its end */
-    uint64_t writer;         /* of this assignment: names our records in `pending` */
+    bool pending_loaded;    /* `pending` was read to its end */
+    uint64_t writer;        /* of this assignment: names our records in `pending` */
     size_t works;           /* keys of it */
     uint64_t recent[KERNEL_RECENT_IDS]; /* hashes of the newest event ids, a ring */
     size_t recent_next;                 /* where the next one goes */

@@ -24,12 +24,26 @@ bool comment_has_marker(const char *body)
     return strncmp(body, COMMENT_MARKER, strlen(COMMENT_MARKER)) == 0;
 }
 
+/* The verdict as it reads before and after it was acted on: see comment.h. */
+static enum plan_verdict comment_settled(const struct plan_candidate *candidate,
+                                         const struct plan_decision *decision)
+{
+    switch (decision->verdict) {
+    case PLAN_KEEP:
+        return PLAN_ADD;
+    case PLAN_REMOVE:
+        return plan_why_not_predicted(candidate);
+    default:
+        return decision->verdict;
+    }
+}
+
 static bool comment_is_shown(const struct plan_candidate *candidate,
                              const struct plan_decision *decision)
 {
-    switch (decision->verdict) {
-    case PLAN_NOT_PREDICTABLE:
-        return false;
+    if (!candidate->predictable)
+        return false; /* it has no threshold that could be shown */
+    switch (comment_settled(candidate, decision)) {
     case PLAN_BELOW:
     case PLAN_NOT_BEST:
     case PLAN_ADDED_BY_PERSON:
@@ -48,6 +62,12 @@ static int comment_compare_rows(const void *left, const void *right)
     return a->index < b->index ? -1 : 1;
 }
 
+/* Returns true for a byte of a UTF-8 sequence that is not its first. */
+static bool comment_is_continuation(char byte)
+{
+    return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
 /* Appends a text as a code span; what could end it or the table's cell is left out. */
 static int comment_append_code(struct buffer *text, const char *part, size_t part_bytes)
 {
@@ -59,8 +79,12 @@ static int comment_append_code(struct buffer *text, const char *part, size_t par
         if (byte >= 0x20 && byte != '`' && byte != '|' && byte != 0x7f)
             safe[safe_bytes++] = (char)byte;
     }
-    while (i < part_bytes && safe_bytes > 0 && (unsigned char)safe[safe_bytes - 1] >= 0x80)
-        safe_bytes--; /* cut: leave no half of a UTF-8 sequence */
+    if (i < part_bytes && comment_is_continuation(part[i])) {
+        /* Cut inside a UTF-8 sequence: leave no half of it. */
+        while (safe_bytes > 0 && comment_is_continuation(safe[safe_bytes - 1]))
+            safe_bytes--;
+        safe_bytes -= safe_bytes > 0 ? 1 : 0;
+    }
     if (safe_bytes == 0)
         return 0;
     int code = buffer_append(text, "`", 1);
@@ -91,9 +115,9 @@ static int comment_append_row(struct buffer *text, const struct plan_candidate *
     if (code == 0)
         code = comment_append_code(text, candidate->written, strlen(candidate->written));
     if (code == 0)
-        code =
-            buffer_append_format(text, " | %.0f%% | %.0f%% | %s | ", candidate->probability * 100,
-                                 candidate->threshold * 100, plan_verdict_text(decision->verdict));
+        code = buffer_append_format(text, " | %.0f%% | %.0f%% | %s | ",
+                                    candidate->probability * 100, candidate->threshold * 100,
+                                    plan_verdict_text(comment_settled(candidate, decision)));
     if (code == 0)
         code = comment_append_words(text, words);
     return code == 0 ? buffer_append_text(text, " |\n") : code;

@@ -3,7 +3,8 @@
  *
  * Design: a hidden marker (an HTML comment) names nodag's comment; only a comment by nodag's own
  * account with the marker at its start counts. The text is a function of decisions and reasons, so
- * an unchanged decision writes nothing.
+ * an unchanged decision writes nothing; and what nodag is about to do reads like what its next look
+ * finds done, or every first look back would edit the comment.
  *
  * Invariant: nothing that came from an issue or a label can mention, link or close anything: it
  * stands in code spans without backticks, bars and line ends.

@@ -55,7 +55,7 @@ struct observed {
 struct prepared {
     struct model_opinion *opinion;     /* owned */
     struct plan_candidate *candidates; /* owned */
-    char **texts;                      /* owned copies of written and existing names */
+    char **texts;                      /* owned copies of the candidates' names */
     size_t text_count;                 /* of them */
     const char **words;                /* owned list, for the comment */
 };

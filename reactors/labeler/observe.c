@@ -6,7 +6,8 @@
  * (visible, not archived, configuration valid) before an issue costs two reads, and again when the
  * plan is made, from memory, because nothing borrowed is kept over a turn of the loop.
  *
- * Invariant: everything in the plan's input is owned by the job.
+ * Invariant: everything in the plan's input is owned by the job: models, documents and the
+ * repository's labels may be replaced while the job writes.
  */
 #include <assert.h>
 #include <string.h>
@@ -66,7 +67,7 @@ static void observe_prepare_candidate(struct prepared *prepared, size_t index,
     const char *existing = observe_spelling(repository, written);
     bool included = document_includes_label(document, written);
     prepared->candidates[index] = (struct plan_candidate){
-        .label = label->score.label,
+        .label = observe_keep_text(prepared, label->score.label),
         .written = written,
         .probability = label->score.probability,
         .threshold = label->score.threshold,
@@ -88,7 +89,7 @@ static void observe_prepare(struct labeler_job *job, const struct repository *re
     size_t count = prepared->opinion->label_count;
     prepared->candidates = mem_alloc_array(count, sizeof(prepared->candidates[0]));
     prepared->words = mem_alloc_array(count, sizeof(prepared->words[0]));
-    prepared->texts = mem_alloc_array(count * 2, sizeof(prepared->texts[0]));
+    prepared->texts = mem_alloc_array(count * 3, sizeof(prepared->texts[0]));
     for (size_t i = 0; i < count; i++)
         observe_prepare_candidate(prepared, i, repository, document);
     const struct history_entry *known =

@@ -84,7 +84,7 @@ static enum plan_verdict plan_may_write(const struct plan_candidate *candidate)
     return PLAN_ADD;
 }
 
-static enum plan_verdict plan_not_predicted(const struct plan_candidate *candidate)
+enum plan_verdict plan_why_not_predicted(const struct plan_candidate *candidate)
 {
     if (!candidate->predictable)
         return PLAN_NOT_PREDICTABLE;
@@ -101,7 +101,7 @@ static struct plan_decision plan_decide_present(const struct plan_input *input, 
         return (struct plan_decision){.verdict = PLAN_ADDED_BY_PERSON,
                                       .by = other != NULL ? other->actor : NULL};
     if (plan_may_write(candidate) != PLAN_ADD || plan_is_written_twice(input, index))
-        return (struct plan_decision){.verdict = plan_not_predicted(candidate)};
+        return (struct plan_decision){.verdict = plan_why_not_predicted(candidate)};
     return (struct plan_decision){.verdict = input->held_back ? PLAN_HELD_BACK : PLAN_REMOVE};
 }
 
@@ -109,7 +109,7 @@ static struct plan_decision plan_decide_absent(const struct plan_input *input, s
 {
     const struct plan_candidate *candidate = &input->candidates[index];
     if (!candidate->predicted)
-        return (struct plan_decision){.verdict = plan_not_predicted(candidate)};
+        return (struct plan_decision){.verdict = plan_why_not_predicted(candidate)};
     const struct plan_label_event *other = plan_newest(input, candidate->written, false);
     if (other != NULL && !other->added)
         return (struct plan_decision){.verdict = PLAN_REMOVED_BY_PERSON, .by = other->actor};

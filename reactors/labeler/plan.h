@@ -122,6 +122,10 @@ struct plan *plan_make(const struct plan_input *input);
 void plan_free(struct plan *plan);
 DEFINE_CLEANUP(struct plan *, plan_free)
 
+/* Returns why a label that is not predicted is not: PLAN_NOT_PREDICTABLE, PLAN_NOT_BEST or
+ * PLAN_BELOW. Any thread. */
+enum plan_verdict plan_why_not_predicted(const struct plan_candidate *candidate);
+
 /* Returns the name of a verdict as records have it: "ADD", "HELD_BACK" …; static storage. */
 const char *plan_verdict_name(enum plan_verdict verdict);
 

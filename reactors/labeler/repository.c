@@ -46,10 +46,10 @@ struct repository_entry {
     struct forge_call *call;           /* of the step; NULL between */
     bool was_read;                     /* a look has ended, well or by an invalid file */
     int64_t read_ms;                   /* when */
-    bool touched;                      /* something happened since the look began */
+    bool touched;                      /* something happened that no look knows yet */
     bool invalid;                      /* the configuration was invalid at the last look */
     char *invalid_text;                /* owned; why */
-    bool organisation_hidden;          /* warned already that OWNER/.github is not visible */
+    bool organisation_hidden;          /* OWNER/.github was not visible */
     char *full_name;                   /* owned */
     int64_t id;                        /* of the repository */
     bool is_archived;                  /* see struct repository */
@@ -189,7 +189,7 @@ static void repository_end_invalid(struct repository_entry *entry, const char *t
     entry->read_ms = loop_now_ms(entry->all->loop);
     if (entry->recheck == NULL)
         entry->recheck = loop_timer_new(entry->all->loop, repository_recheck, entry);
-    loop_timer_set(entry->recheck, REPOSITORY_FRESH_MS);
+    loop_timer_set(entry->recheck, entry->touched ? 0 : REPOSITORY_FRESH_MS);
     repository_end(entry, ERR_INPUT, 0, entry->invalid_text);
 }
 
@@ -209,12 +209,34 @@ static void repository_end_well(struct repository_entry *entry)
 
 static void repository_end_failed(struct repository_entry *entry, const struct forge_result *result)
 {
+    entry->touched = true; /* what made this look necessary still does */
     if (entry->invalid)
         loop_timer_set(entry->recheck, REPOSITORY_FRESH_MS);
     repository_end(entry, result->code, result->retry_after_ms, result->error->text);
 }
 
 /* --- the steps of a look --- */
+
+/* True if the name (of a repository) begins with the owner of `full_name`. */
+static bool repository_has_owner(const char *name, const char *full_name)
+{
+    size_t owner_bytes = strcspn(full_name, "/") + 1;
+    return strncasecmp(name, full_name, owner_bytes) == 0;
+}
+
+/* The organisation's `.github` counts as absent; said once for each organisation. */
+static void repository_note_hidden(struct repository_entry *entry)
+{
+    bool known = false;
+    for (const struct repository_entry *other = entry->all->entries; other != NULL && !known;
+         other = other->hh.next)
+        known = other->organisation_hidden && repository_has_owner(other->name, entry->name);
+    entry->organisation_hidden = true;
+    if (!known)
+        LOG_WARNING("the organisation's .github repository is not visible to nodag: counted as "
+                    "absent; give the App access to it if it has an issue_label_bot.yaml",
+                    LOG_TEXT("repository", entry->full_name));
+}
 
 static void repository_read_file(struct repository_entry *entry, enum repository_step step);
 
@@ -224,13 +246,12 @@ static void repository_on_file(void *argument, const struct forge_result *result
     struct repository_entry *entry = argument;
     bool is_own = entry->step == REPOSITORY_READ_OWN;
     entry->call = NULL;
+    if (result->code == ERR_INPUT || result->code == ERR_TOO_LARGE) {
+        repository_end_invalid(entry, result->error->text); /* a folder, a link, too large … */
+        return;
+    }
     if (result->code == ERR_DENIED && !is_own) {
-        if (!entry->organisation_hidden)
-            LOG_WARNING("the organisation's .github repository is not visible to nodag: counted as "
-                        "absent; give the App access to it "
-                        "if it has an issue_label_bot.yaml",
-                        LOG_TEXT("repository", entry->full_name));
-        entry->organisation_hidden = true;
+        repository_note_hidden(entry);
     } else if (result->code != 0 && result->code != ERR_NOT_FOUND) {
         repository_end_failed(entry, result);
         return;
@@ -384,15 +405,25 @@ void repositories_cancel(struct repositories *all, struct repository_waiter *wai
     mem_free(waiter);
 }
 
+static void repository_touch(struct repository_entry *entry)
+{
+    entry->touched = true;
+    if (entry->invalid && entry->step == REPOSITORY_IDLE)
+        repository_look(entry);
+}
+
 void repositories_touch(struct repositories *all, const char *name)
 {
     char lower[FORGE_REPOSITORY_BYTES];
     struct repository_entry *entry = repository_find(all, name, lower);
-    if (entry == NULL)
-        return;
-    entry->touched = true;
-    if (entry->invalid && entry->step == REPOSITORY_IDLE)
-        repository_look(entry);
+    const char *slash = strchr(lower, '/');
+    if (slash != NULL && strcmp(slash, "/.github") == 0) {
+        for (entry = all->entries; entry != NULL; entry = entry->hh.next)
+            if (repository_has_owner(entry->name, lower))
+                repository_touch(entry);
+    } else if (entry != NULL) {
+        repository_touch(entry);
+    }
 }
 
 void repositories_on_mended(struct repositories *all,

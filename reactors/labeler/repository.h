@@ -75,7 +75,8 @@ struct repository_waiter *repositories_get(struct repositories *repositories, co
 void repositories_cancel(struct repositories *repositories, struct repository_waiter *waiter);
 
 /* Something happened to a repository (a push, a change of its labels): the next user reads again.
- * Loop thread. */
+ * OWNER/.github stands for all repositories of OWNER. Where the configuration was invalid it is
+ * read again at once. Loop thread. */
 void repositories_touch(struct repositories *repositories, const char *name);
 
 /* Calls `changed(argument, name)` whenever a repository whose configuration was invalid became

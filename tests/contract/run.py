@@ -3,11 +3,14 @@
 
     tests/contract/run.py                     drives the sandbox with every request that nodag's forge client makes (and
                                               those that people's tools make), through prism: requests, answers and
-                                              webhook payloads must be valid by the description
+                                              webhook payloads must be valid by the description. Then the same with the
+                                              real nodag-labeler between Kafka and prism (test_labeler.py)
     tests/contract/run.py -- COMMAND…         starts sandbox and proxy, runs COMMAND with SANDBOX_URL (the sandbox
                                               itself, for the admin API and git) and GITHUB_API_URL (the proxy, for the
                                               client under test) in its environment, then reports what prism objected to
     tests/contract/run.py --install           only fills the cache (NODAG_CACHE, default ~/.cache/nodag)
+
+    tests/contract/run.py -k PATTERN          only the tests whose names match, as with Python's unittest
 
 Exit status: 0 nothing objected to, 1 something, 77 it cannot run here (the reason is printed; a skip, not a success).
 In a test of your own: `from contract_proxy import ContractProxy`, see there.
@@ -25,6 +28,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "sandbox")]
 
 from contract_proxy import ContractProxy, Unavailable, install      # noqa: E402  (after the path above)
 from fixture import Client, Forge, Key, Receiver                     # noqa: E402
+import test_labeler                                                  # noqa: E402
 
 SKIP = 77                    # what test harnesses take for "skipped"
 REPO = "/repos/acme/rocket"
@@ -269,6 +273,7 @@ def run_command(command):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--install", action="store_true", help="only fill the cache")
+    parser.add_argument("-k", action="append", dest="patterns", metavar="PATTERN", help="run the tests that match")
     parser.add_argument("command", nargs="*", help="a command to run between sandbox and proxy")
     options = parser.parse_args()
     try:
@@ -280,10 +285,29 @@ def main():
     except Unavailable as error:
         print(f"skipped: {error}")
         return SKIP
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
-    result = unittest.TextTestRunner(stream=sys.stdout).run(suite)
-    bad = {str(test) for test, _ in result.failures + result.errors}
-    print(f"{result.testsRun - len(bad)} passed, {len(bad)} failed, {len(result.skipped)} skipped")
+    return run_tests(options.patterns)
+
+
+class Counted(unittest.TextTestResult):
+    """Counts what passed: unittest itself only counts what was started, skipped tests and failed subtests too."""
+
+    passed = 0
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self.passed += 1
+
+
+def run_tests(patterns=None):
+    """Runs the tests of this file and of the labeler; prints each skip with its reason, and the totals last."""
+    loader = unittest.TestLoader()
+    loader.testNamePatterns = [text if "*" in text else f"*{text}*" for text in patterns or []] or None
+    suite = unittest.TestSuite([loader.loadTestsFromModule(sys.modules[__name__]), loader.loadTestsFromModule(test_labeler)])
+    result = unittest.TextTestRunner(stream=sys.stdout, resultclass=Counted).run(suite)
+    for test, reason in result.skipped:
+        print(f"skipped: {test}: {reason}")
+    bad = {str(getattr(test, "test_case", test)) for test, _ in result.failures + result.errors}
+    print(f"{result.passed} passed, {len(bad)} failed, {len(result.skipped)} skipped")
     return 1 if bad else 0
 
 

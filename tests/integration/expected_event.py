@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-BARE = {"deployment", "fork", "github_app_authorization", "gollum", "page_build", "public", "push", "repository_import",
-        "status"}  # types without a suffix
+BARE = {"deployment", "fork", "github_app_authorization", "gollum", "page_build", "public", "push",
+        "repository_import", "status"}  # types without a suffix
 SUBJECTS = {  # event → paths, the first that is there
     "check_run": "check_run.id", "check_suite": "check_suite.id", "commit_comment": "comment.id", "create": "ref",
-    "delete": "ref", "deploy_key": "key.id", "deployment": "deployment.id", "deployment_status": "deployment_status.url",
+    "delete": "ref", "deploy_key": "key.id", "deployment": "deployment.id",
+    "deployment_status": "deployment_status.url",
     "fork": "forkee.url", "installation": "installation.id", "installation_repositories": "installation.id",
     "issue_comment": "comment.id", "issues": "issue.number", "label": "label.name",
     "marketplace_purchase": "marketplace_purchase.account.login", "member": "member.login",
@@ -19,7 +20,8 @@ SUBJECTS = {  # event → paths, the first that is there
     "organization": "membership.user.login", "org_block": "blocked_user.login", "page_build": "build.url",
     "project_card": "project_card.id", "project_column": "project_column.id", "project": "project.id",
     "public": "repository.name", "pull_request": "number", "pull_request_review": "review.id",
-    "pull_request_review_comment": "comment.id", "push": "ref", "release": "release.id", "repository": "repository.name",
+    "pull_request_review_comment": "comment.id", "push": "ref", "release": "release.id",
+    "repository": "repository.name",
     "repository_import": "repository.name", "repository_vulnerability_alert": "alert.id",
     "security_advisory": "security_advisory.ghsa_id", "status": "sha", "team": "team.id", "team_add": "team.id",
     "github_app_authorization": None, "gollum": None, "star": None, "watch": None,
@@ -48,7 +50,8 @@ TIMES = {  # event → paths by the document (`time`), the first that is no null
 }
 NUMBERED = {"issues": "issue", "issue_comment": "issue", "pull_request": "pull_request",
             "pull_request_review": "pull_request", "pull_request_review_comment": "pull_request",
-            "pull_request_review_thread": "pull_request", "discussion": "discussion", "discussion_comment": "discussion"}
+            "pull_request_review_thread": "pull_request", "discussion": "discussion",
+            "discussion_comment": "discussion"}
 
 
 def walk(content, path: str):

@@ -1,13 +1,14 @@
 """Every real payload goes through the door and comes out of the topic byte for byte, with the right envelope.
 
-The payloads are those of @octokit/webhooks-examples; the oracle is expected_event.py; the topic is read by another client.
+The payloads are those of @octokit/webhooks-examples; the oracle is expected_event.py; the topic is read by another
+client.
 """
 import uuid
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from expected_event import (expected_key, expected_source, expected_subject, expected_time, expected_type, walk)
+from expected_event import expected_key, expected_source, expected_subject, expected_time, expected_type, walk
 from payloads import Unavailable, load
 from topic import partition_of
 from webhooks import HOOK_ID, Sender, sign

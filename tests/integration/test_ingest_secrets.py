@@ -97,22 +97,22 @@ def test_an_invalid_set_changes_nothing(door, folder):
     assert door.metric("nodag_ingest_github_secrets_valid") == 1
 
 
-@pytest.mark.parametrize("arguments,says", [
-    ([], "--secrets"),
-    (["--secret-file", "{folder}/hook"], "--scope"),
-    (["--secret-file", "{folder}/hook", "--scope", "octo//x"], "octo//x"),
-    (["--secret-file", "{folder}/none", "--scope", "octo"], "none"),
-    (["--secrets", "{folder}/none.yaml"], "none.yaml"),
-    (["--secrets", "{folder}/bad.yaml"], "bad.yaml:1"),
-    (["--secrets", "{folder}/secrets.yaml", "--scope", "octo"], "--scope"),
-    (["--secrets", "{folder}/secrets.yaml", "--listen", "8080"], "--listen"),
-    (["--secrets", "{folder}/secrets.yaml", "--path", "x"], "--path"),
+@pytest.mark.parametrize("arguments,says,status", [
+    ([], "--secrets", 2),
+    (["--secret-file", "{folder}/hook"], "--scope", 2),
+    (["--secret-file", "{folder}/hook", "--scope", "octo//x"], "octo//x", 2),
+    (["--secret-file", "{folder}/none", "--scope", "octo"], "none", 1),
+    (["--secrets", "{folder}/none.yaml"], "none.yaml", 1),
+    (["--secrets", "{folder}/bad.yaml"], "bad.yaml:1", 2),
+    (["--secrets", "{folder}/secrets.yaml", "--scope", "octo"], "--scope", 2),
+    (["--secrets", "{folder}/secrets.yaml", "--listen", "8080"], "--listen", 2),
+    (["--secrets", "{folder}/secrets.yaml", "--path", "x"], "--path", 2),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
-def test_does_not_start_without_valid_settings(bin_dir, folder, arguments, says):
+def test_does_not_start_without_valid_settings(bin_dir, folder, arguments, says, status):
     (folder / "bad.yaml").write_text("secrets: [{id: a}]", encoding="utf-8")
     command = [bin_dir / "nodag-ingest-github", "--listen", "127.0.0.1:0", "--admin-address", "127.0.0.1:0",
                *(argument.format(folder=folder) for argument in arguments)]
-    done = run_program(command, 2)
+    done = run_program(command, status)
     assert says in done.stdout + done.stderr
 
 

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 READ_S = 60  # For reading what is there.
+POLL_S = 0.05  # Between two such questions.
 ASK_S = 20  # For one question about offsets.
 MESSAGE_MAX_BYTES = 28 << 20
 PARTITIONS = 12
@@ -47,16 +48,23 @@ class Topic:
         self.start = self._ends()
 
     def _consumer(self) -> Consumer:
-        return Consumer({"bootstrap.servers": self.brokers, "group.id": "integration-tests", "enable.auto.commit": False,
-                         "broker.address.family": "v4", "fetch.message.max.bytes": MESSAGE_MAX_BYTES,
-                         "isolation.level": "read_committed", "enable.partition.eof": False})
+        return Consumer({"bootstrap.servers": self.brokers, "group.id": "integration-tests",
+                         "enable.auto.commit": False, "broker.address.family": "v4",
+                         "fetch.message.max.bytes": MESSAGE_MAX_BYTES, "isolation.level": "read_committed"})
 
     def _ends(self) -> dict[int, int]:
-        consumer = self._consumer()
+        """The end of each partition; asks again while a new or restarted broker has no leaders yet."""
+        consumer, deadline = self._consumer(), time.monotonic() + READ_S
         try:
-            partitions = consumer.list_topics(self.name, ASK_S).topics[self.name].partitions
-            return {number: consumer.get_watermark_offsets(TopicPartition(self.name, number), ASK_S)[1]
-                    for number in partitions}
+            while True:
+                try:
+                    partitions = consumer.list_topics(self.name, ASK_S).topics[self.name].partitions
+                    return {number: consumer.get_watermark_offsets(TopicPartition(self.name, number), ASK_S)[1]
+                            for number in partitions}
+                except KafkaException:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(POLL_S)
         finally:
             consumer.close()
 

@@ -96,7 +96,8 @@ class Load:
     def __post_init__(self):
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._workers = [threading.Thread(target=self._work, args=(index,), daemon=True) for index in range(self.threads)]
+        self._workers = [threading.Thread(target=self._work, args=(index,), daemon=True)
+                         for index in range(self.threads)]
 
     def __enter__(self) -> "Load":
         for worker in self._workers:

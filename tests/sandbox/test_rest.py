@@ -1,10 +1,12 @@
 """The REST API of repositories, issues, labels, timeline, comments and contents."""
 
 import base64
+import email.utils
 import threading
 import unittest
 
 from fixture import ForgeTest
+from state import parse_iso
 
 
 class Labels(ForgeTest):
@@ -225,6 +227,15 @@ class Limits(ForgeTest):
         self.assertEqual(self.expect(200, self.alice.get("/rate_limit"))["rate"]["remaining"], 0)
         self.admin("POST", "clock", {"advance_s": 3601})
         self.expect(200, self.alice.get(self.issue))
+
+    def test_answers_tell_the_time_of_the_sandboxs_clock(self):
+        """Clients judge the ends of windows and tokens by it."""
+        before = parse_iso(self.admin("POST", "clock", {"advance_s": 7200})["now"])
+        answer = self.alice.get("/rate_limit")
+        after = parse_iso(self.admin("POST", "clock", {"advance_s": 0})["now"])
+        told = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        self.assertTrue(before <= told <= after, (before, told, after))
+        self.assertGreater(self.expect(200, answer)["rate"]["reset"], told)
 
     def test_the_content_limit(self):
         self.admin("PATCH", "limits", {"content_per_minute": 2})

@@ -243,7 +243,8 @@ static void sim_fail(struct sim *sim, const char *format, ...)
 static bool sim_is_at_rest(struct sim *sim, char ret_why[SIM_WHY_BYTES])
 {
     for (int32_t p = 0; p < SIM_PARTITIONS; p++) {
-        int64_t stored = bus_memory_committed(sim->cluster, "nodag-labeler", TOPIC_GITHUB_EVENTS, p);
+        int64_t stored =
+            bus_memory_committed(sim->cluster, "nodag-labeler", TOPIC_GITHUB_EVENTS, p);
         int64_t end = bus_memory_end(sim->cluster, TOPIC_GITHUB_EVENTS, p);
         (void)snprintf(ret_why, SIM_WHY_BYTES, "partition %d is stored to %lld of %lld", (int)p,
                        (long long)stored, (long long)end);

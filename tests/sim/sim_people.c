@@ -19,7 +19,7 @@
 #define PEOPLE_DAMAGED 20
 
 const char *const sim_words[SIM_MATTERS][4] = {
-    {"panic", "crash", "segfault", "broken"},   {"please", "support", "proposal", "feature"},
+    {"panic", "crash", "segfault", "broken"},     {"please", "support", "proposal", "feature"},
     {"notebook", "jupyter", "kernel", "spawner"}, {"pipeline", "dag", "argo", "workflow"},
     {"ghost", "phantom", "spectre", "wraith"},
 };

@@ -47,15 +47,16 @@ struct contract_world {
 
 /* What came of the messages of one case. */
 struct contract_deliveries {
-    size_t delivered;    /* callbacks so far */
-    size_t failed;       /* of them with a code */
-    size_t expected;     /* how many the case waits for */
-    int32_t partition;   /* of the newest */
-    int64_t offset;      /* of the newest */
-    bool publishing;     /* within bus_publish: no callback may come */
+    size_t delivered;  /* callbacks so far */
+    size_t failed;     /* of them with a code */
+    size_t expected;   /* how many the case waits for */
+    int32_t partition; /* of the newest */
+    int64_t offset;    /* of the newest */
+    bool publishing;   /* within bus_publish: no callback may come */
 };
 
-static inline void contract_on_delivered(void *argument, int code, int32_t partition, int64_t offset)
+static inline void contract_on_delivered(void *argument, int code, int32_t partition,
+                                         int64_t offset)
 {
     struct contract_deliveries *deliveries = argument;
     assert_false(deliveries->publishing);
@@ -73,7 +74,7 @@ static inline bool contract_all_delivered(void *argument)
 }
 
 static inline void contract_publish(struct bus *bus, struct contract_deliveries *deliveries,
-                             const struct bus_message *message)
+                                    const struct bus_message *message)
 {
     deliveries->publishing = true;
     assert_int_equal(bus_publish(bus, message, contract_on_delivered, deliveries), 0);
@@ -83,7 +84,7 @@ static inline void contract_publish(struct bus *bus, struct contract_deliveries 
 
 /* Publishes `count` numbered records "0", "1", … with the number as key to a topic and waits for them. */
 static inline void contract_fill(struct contract_world *world, struct bus *bus, enum topic topic,
-                          int first, int count)
+                                 int first, int count)
 {
     struct contract_deliveries deliveries = {0};
     for (int i = first; i < first + count; i++) {
@@ -106,13 +107,13 @@ static inline void contract_fill(struct contract_world *world, struct bus *bus, 
 /* The owner of a reader. */
 struct contract_reader {
     struct bus_reader *reader;
-    bool added[CONTRACT_PARTITIONS];       /* since the last add or remove */
-    bool caught_up[CONTRACT_PARTITIONS];   /* told since added */
-    int64_t next[CONTRACT_PARTITIONS];     /* next offset expected */
-    size_t record_count;                   /* records so far */
-    size_t caught_up_count;                /* calls so far */
-    size_t wanted_records;                 /* condition */
-    size_t wanted_caught_up;               /* condition */
+    bool added[CONTRACT_PARTITIONS];     /* since the last add or remove */
+    bool caught_up[CONTRACT_PARTITIONS]; /* told since added */
+    int64_t next[CONTRACT_PARTITIONS];   /* next offset expected */
+    size_t record_count;                 /* records so far */
+    size_t caught_up_count;              /* calls so far */
+    size_t wanted_records;               /* condition */
+    size_t wanted_caught_up;             /* condition */
     /* Looks at a record; may be NULL. */
     void (*look)(const struct bus_record *record);
 };
@@ -148,7 +149,8 @@ static inline void contract_reader_add(struct contract_reader *reader, int32_t p
     bus_reader_add(reader->reader, partition);
 }
 
-static inline void contract_reader_open(struct bus *bus, enum topic topic, struct contract_reader *reader)
+static inline void contract_reader_open(struct bus *bus, enum topic topic,
+                                        struct contract_reader *reader)
 {
     struct error error = {0};
     assert_int_equal(
@@ -158,8 +160,8 @@ static inline void contract_reader_open(struct bus *bus, enum topic topic, struc
 static inline bool contract_reader_has(void *argument)
 {
     const struct contract_reader *reader = argument;
-    return reader->record_count >= reader->wanted_records
-           && reader->caught_up_count >= reader->wanted_caught_up;
+    return reader->record_count >= reader->wanted_records &&
+           reader->caught_up_count >= reader->wanted_caught_up;
 }
 
 /* ---- groups ---- */
@@ -167,23 +169,23 @@ static inline bool contract_reader_has(void *argument)
 /* The owner of a group. */
 struct contract_member {
     struct bus_group *group;
-    bool owned[CONTRACT_PARTITIONS];     /* assigned, not yet given up or lost */
-    size_t owned_count;                  /* of them */
-    bool asked;                          /* between revoking and giving up */
-    bool holds;                          /* does not give up by itself */
-    bool stores;                         /* stores every offset that it sees */
-    bool gone;                           /* left() was called */
-    size_t wanted_owned;                 /* condition */
-    size_t wanted_records;               /* condition */
-    size_t record_count;                 /* records so far */
+    bool owned[CONTRACT_PARTITIONS];               /* assigned, not yet given up or lost */
+    size_t owned_count;                            /* of them */
+    bool asked;                                    /* between revoking and giving up */
+    bool holds;                                    /* does not give up by itself */
+    bool stores;                                   /* stores every offset that it sees */
+    bool gone;                                     /* left() was called */
+    size_t wanted_owned;                           /* condition */
+    size_t wanted_records;                         /* condition */
+    size_t record_count;                           /* records so far */
     size_t partition_records[CONTRACT_PARTITIONS]; /* by partition */
-    int64_t first[CONTRACT_PARTITIONS];  /* first offset of this assignment, -1: none yet */
-    int64_t next[CONTRACT_PARTITIONS];   /* next offset expected, -1: any */
-    size_t lost_count;                   /* calls of lost */
+    int64_t first[CONTRACT_PARTITIONS]; /* first offset of this assignment, -1: none yet */
+    int64_t next[CONTRACT_PARTITIONS];  /* next offset expected, -1: any */
+    size_t lost_count;                  /* calls of lost */
 };
 
 static inline void contract_member_take(struct contract_member *member, const int32_t *partitions,
-                                 size_t count)
+                                        size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         assert_true(member->owned[partitions[i]]);
@@ -193,7 +195,7 @@ static inline void contract_member_take(struct contract_member *member, const in
 }
 
 static inline void contract_member_assigned(void *argument, const struct bus_partition *partitions,
-                                     size_t count)
+                                            size_t count)
 {
     struct contract_member *member = argument;
     assert_false(member->asked);
@@ -262,7 +264,7 @@ static const struct bus_group_handler contract_group_handler = {
 };
 
 static inline void contract_member_join(struct bus *bus, const char *group_name,
-                                 struct contract_member *member)
+                                        struct contract_member *member)
 {
     struct error error = {0};
     assert_int_equal(bus_join(bus, TOPIC_GITHUB_EVENTS, group_name, &contract_group_handler, member,
@@ -273,8 +275,8 @@ static inline void contract_member_join(struct bus *bus, const char *group_name,
 static inline bool contract_member_has(void *argument)
 {
     const struct contract_member *member = argument;
-    return member->owned_count >= member->wanted_owned
-           && member->record_count >= member->wanted_records;
+    return member->owned_count >= member->wanted_owned &&
+           member->record_count >= member->wanted_records;
 }
 
 static inline void contract_member_left(void *argument)
@@ -294,7 +296,8 @@ static inline bool contract_member_is_asked(void *argument)
     return ((const struct contract_member *)argument)->asked;
 }
 
-static inline void contract_member_leave(struct contract_world *world, struct contract_member *member)
+static inline void contract_member_leave(struct contract_world *world,
+                                         struct contract_member *member)
 {
     bus_group_leave(member->group, contract_member_left, member);
     assert_false(member->gone);

@@ -167,7 +167,8 @@ static bool contract_count_is_known(void *argument)
 {
     int32_t count = 0;
     int code = bus_partition_count(argument, TOPIC_ISSUES, &count);
-    assert_true(code == 0 || code == ERR_UNAVAILABLE);
+    /* A topic that was made a moment ago may not be known to every broker. */
+    assert_true(code == 0 || code == ERR_UNAVAILABLE || code == ERR_NOT_FOUND);
     if (code == 0)
         assert_int_equal(count, CONTRACT_PARTITIONS);
     return code == 0;
@@ -196,9 +197,8 @@ static void contract_group_resumes(struct contract_world *world)
 
     contract_fill(world, bus, TOPIC_GITHUB_EVENTS, CONTRACT_RECORDS, 40);
     struct bus *other_bus = world->open(world);
-    struct contract_member second = {.stores = true,
-                                     .wanted_owned = CONTRACT_PARTITIONS,
-                                     .wanted_records = 40};
+    struct contract_member second = {
+        .stores = true, .wanted_owned = CONTRACT_PARTITIONS, .wanted_records = 40};
     contract_member_join(other_bus, "resumes", &second);
     world->wait(world, contract_member_has, &second);
     contract_run_for(world, CONTRACT_QUIET_MS);
@@ -231,8 +231,8 @@ struct contract_pair {
 static bool contract_pair_owns_all(void *argument)
 {
     const struct contract_pair *pair = argument;
-    return pair->left->owned_count > 0 && pair->right->owned_count > 0
-           && pair->left->owned_count + pair->right->owned_count == CONTRACT_PARTITIONS;
+    return pair->left->owned_count > 0 && pair->right->owned_count > 0 &&
+           pair->left->owned_count + pair->right->owned_count == CONTRACT_PARTITIONS;
 }
 
 /*
@@ -345,8 +345,8 @@ static void contract_leave_at_once(struct contract_world *world)
 
 /* One case and its name. */
 struct contract_case {
-    const char *name;                              /* as cmocka prints it */
-    void (*run)(struct contract_world *world);     /* the case */
+    const char *name;                          /* as cmocka prints it */
+    void (*run)(struct contract_world *world); /* the case */
 };
 
 static const struct contract_case contract_cases[] = {

@@ -60,9 +60,8 @@ static void test_leave_from_a_record(void **state)
     struct error error = {0};
     struct bus_group_handler handler = contract_group_handler;
     handler.record = leave_on_record;
-    assert_int_equal(bus_join(bus, TOPIC_GITHUB_EVENTS, "within", &handler, &member, &member.group,
-                              &error),
-                     0);
+    assert_int_equal(
+        bus_join(bus, TOPIC_GITHUB_EVENTS, "within", &handler, &member, &member.group, &error), 0);
     world_wait(&world->world, contract_member_is_gone, &member);
     bus_kafka_free(bus);
 }

@@ -16,9 +16,9 @@ static void test_passing_errors_are_retried(void **state)
     struct kafka_world *world = *state;
     struct bus *bus = world_open(&world->world);
     enum { PRODUCE = 0 };
-    rd_kafka_mock_push_request_errors(world->cluster, PRODUCE, 3, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
-                                      RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
-                                      RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT);
+    rd_kafka_mock_push_request_errors(
+        world->cluster, PRODUCE, 3, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT);
     struct contract_deliveries deliveries = {0};
     const struct bus_message message = small_message("1");
     contract_publish(bus, &deliveries, &message);
@@ -114,7 +114,9 @@ static void test_fatal_producer_is_made_anew(void **state)
     struct contract_deliveries deliveries = {0};
     struct bus_message message = small_message("1");
     contract_publish(bus, &deliveries, &message);
-    assert_int_equal(rd_kafka_test_fatal_error(first, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test"), 0);
+    assert_int_equal(
+        rd_kafka_test_fatal_error(first, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test"),
+        0);
     world_wait(&world->world, contract_all_delivered, &deliveries);
     assert_int_equal(deliveries.failed, 1);
     assert_int_equal(rd_kafka_mock_broker_set_up(world->cluster, 1), 0);

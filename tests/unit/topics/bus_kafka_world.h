@@ -5,8 +5,8 @@
  * offsets begin at 0. The loop is real; a test waits for a condition, never for a time, and a deadline that is far away turns a hang
  * into a failure.
  *
- * What the mock cluster cannot do is left to the tests on a real Kafka: static membership, commits during a rebalance, topic
- * configurations.
+ * What the mock cluster cannot do is left to a real Kafka (bus_kafka_test.c runs on one, too): commits during a rebalance, static
+ * membership, topic configurations.
  */
 #ifndef NODAG_TESTS_UNIT_TOPICS_BUS_KAFKA_WORLD_H
 #define NODAG_TESTS_UNIT_TOPICS_BUS_KAFKA_WORLD_H
@@ -37,10 +37,12 @@ static const char test_properties[] = "# for tests\n"
 
 /* A world on the mock cluster. */
 struct kafka_world {
-    struct contract_world world; /* first */
-    rd_kafka_t *host;            /* whose threads run the cluster */
-    rd_kafka_mock_cluster_t *cluster;
+    struct contract_world world;      /* first */
+    rd_kafka_t *host;                 /* whose threads run the cluster */
+    rd_kafka_mock_cluster_t *cluster; /* NULL on a real Kafka */
+    const char *brokers;              /* where it listens */
     char properties_file[64];
+    const char *replica; /* of buses opened from now on */
     int64_t message_timeout_ms;
     int64_t queue_max_bytes;
     int state_calls;
@@ -59,15 +61,16 @@ static inline struct bus *world_open(struct contract_world *contract_world)
 {
     struct kafka_world *world = (struct kafka_world *)contract_world;
     const struct bus_kafka_settings settings = {
-        .brokers = rd_kafka_mock_cluster_bootstraps(world->cluster),
+        .brokers = world->brokers,
         .properties_file = world->properties_file,
+        .replica = world->replica,
         .message_timeout_ms = world->message_timeout_ms,
         .queue_max_bytes = world->queue_max_bytes,
     };
     struct bus *bus = NULL;
     struct error error = {0};
-    int code = bus_kafka_new(world->world.loop, &settings, "test", NULL, on_state, world, &bus,
-                             &error);
+    int code =
+        bus_kafka_new(world->world.loop, &settings, "test", NULL, on_state, world, &bus, &error);
     if (code != 0)
         fail_msg("%s", error.text);
     return bus;
@@ -100,7 +103,7 @@ static inline void wait_look(void *argument)
 }
 
 static inline void world_wait(struct contract_world *world, bool (*condition)(void *argument),
-                       void *argument)
+                              void *argument)
 {
     struct waiting waiting = {.loop = world->loop,
                               .condition = condition,
@@ -124,26 +127,48 @@ static inline void write_file(char *path_template, const char *text)
     assert_int_equal(close(fd), 0);
 }
 
-static inline int world_begin(void **state)
+/* Only what the tests use: a call to the mock cluster may take it a second to notice. */
+static const enum topic world_topics[] = {TOPIC_GITHUB_EVENTS, TOPIC_ISSUES, TOPIC_SPECS};
+
+/* Makes the cluster with its topics. */
+static inline void world_begin_mock(struct kafka_world *world)
+{
+    world->host = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), NULL, 0);
+    rd_kafka_set_log_level(world->host, 0);
+    world->cluster = rd_kafka_mock_cluster_new(world->host, 1);
+    world->brokers = rd_kafka_mock_cluster_bootstraps(world->cluster);
+    for (size_t i = 0; i < ARRAY_COUNT(world_topics); i++) {
+        const struct topic_row *row = topic_row(world_topics[i]);
+        (void)rd_kafka_mock_topic_create(world->cluster, row->name,
+                                         row->partitions == 1 ? 1 : CONTRACT_PARTITIONS, 1);
+    }
+}
+
+/* Makes a world without a cluster yet; clients get these properties. */
+static inline struct kafka_world *world_new(const char *properties)
 {
     struct kafka_world *world = MEM_NEW(struct kafka_world);
     world->world = (struct contract_world){
         .loop = loop_new_real(), .open = world_open, .close = world_close, .wait = world_wait};
     world->message_timeout_ms = 20000;
     world->queue_max_bytes = 256 << 20;
-    world->host = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), NULL, 0);
-    rd_kafka_set_log_level(world->host, 0);
-    world->cluster = rd_kafka_mock_cluster_new(world->host, 1);
-    /* Only what the tests use: a call to the mock cluster may take it a second to notice. */
-    static const enum topic topics[] = {TOPIC_GITHUB_EVENTS, TOPIC_ISSUES, TOPIC_SPECS};
-    for (size_t i = 0; i < ARRAY_COUNT(topics); i++) {
-        const struct topic_row *row = topic_row(topics[i]);
-        (void)rd_kafka_mock_topic_create(world->cluster, row->name,
-                                         row->partitions == 1 ? 1 : CONTRACT_PARTITIONS, 1);
-    }
     (void)snprintf(world->properties_file, sizeof(world->properties_file),
                    "/tmp/nodag-properties-XXXXXX");
-    write_file(world->properties_file, test_properties);
+    write_file(world->properties_file, properties);
+    return world;
+}
+
+static inline void world_free(struct kafka_world *world)
+{
+    (void)unlink(world->properties_file);
+    loop_free(world->world.loop);
+    free(world);
+}
+
+static inline int world_begin(void **state)
+{
+    struct kafka_world *world = world_new(test_properties);
+    world_begin_mock(world);
     *state = world;
     return 0;
 }
@@ -153,9 +178,7 @@ static inline int world_end(void **state)
     struct kafka_world *world = *state;
     rd_kafka_mock_cluster_destroy(world->cluster);
     rd_kafka_destroy(world->host);
-    (void)unlink(world->properties_file);
-    loop_free(world->world.loop);
-    free(world);
+    world_free(world);
     return 0;
 }
 

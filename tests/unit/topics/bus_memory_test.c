@@ -48,8 +48,10 @@ static void world_wait(struct contract_world *world, bool (*condition)(void *arg
 
 static void world_begin(struct memory_world *world, uint64_t seed, int64_t delay_max_ms)
 {
-    *world = (struct memory_world){
-        .world = {.open = world_open, .close = world_close, .wait = world_wait, .commits_at_give_up = true}};
+    *world = (struct memory_world){.world = {.open = world_open,
+                                             .close = world_close,
+                                             .wait = world_wait,
+                                             .commits_at_give_up = true}};
     world->world.loop = loop_new_simulated(seed, WALL_MS);
     world->cluster = bus_memory_new(world->world.loop, CONTRACT_PARTITIONS);
     const struct bus_memory_faults faults = {.delay_max_ms = delay_max_ms};
@@ -148,8 +150,8 @@ static void test_crash_keeps_a_beginning(void **state)
         assert_int_equal(deliveries.failed, ARRAY_COUNT(texts));
         int64_t end = bus_memory_end(world.cluster, TOPIC_GITHUB_EVENTS, 0);
         for (int64_t i = 0; i < end; i++)
-            assert_memory_equal(
-                bus_memory_record(world.cluster, TOPIC_GITHUB_EVENTS, 0, i)->value, texts[i], 1);
+            assert_memory_equal(bus_memory_record(world.cluster, TOPIC_GITHUB_EVENTS, 0, i)->value,
+                                texts[i], 1);
         least = end < least ? end : least;
         most = end > most ? end : most;
         world_end(&world);
@@ -178,9 +180,8 @@ static void test_rebalances_lose_nothing(void **state)
         loop_advance(world.world.loop, 60000);
         assert_true(left.record_count + right.record_count >= CONTRACT_RECORDS);
         for (int32_t p = 0; p < CONTRACT_PARTITIONS; p++)
-            assert_int_equal(
-                bus_memory_committed(world.cluster, "faulty", TOPIC_GITHUB_EVENTS, p),
-                bus_memory_end(world.cluster, TOPIC_GITHUB_EVENTS, p));
+            assert_int_equal(bus_memory_committed(world.cluster, "faulty", TOPIC_GITHUB_EVENTS, p),
+                             bus_memory_end(world.cluster, TOPIC_GITHUB_EVENTS, p));
         lost += left.lost_count + right.lost_count;
         bus_memory_close(left_bus);
         bus_memory_close(right_bus);
@@ -255,8 +256,8 @@ struct history {
 static void history_record(void *argument, const struct bus_record *record)
 {
     struct history *history = argument;
-    history->hash = history->hash * 31 + (uint64_t)record->partition * 1000
-                    + (uint64_t)record->offset + 1;
+    history->hash =
+        history->hash * 31 + (uint64_t)record->partition * 1000 + (uint64_t)record->offset + 1;
     history->count++;
 }
 

@@ -43,15 +43,31 @@ static void test_other_forms_are_no_issue_keys(void **state)
 {
     (void)state;
     static const char *const cases[] = {
-        "",     "#",     "1",    "1#",    "#1",   "0#1",  "1#0",
-        "01#1", "1#01",  "-1#1", "1#-1",  "+1#1", " 1#1", "1#1 ",
-        "1#1#1", "1##1", "a#1",  "1#1.0", "9223372036854775808#1", "1#99999999999999999999",
+        "",
+        "#",
+        "1",
+        "1#",
+        "#1",
+        "0#1",
+        "1#0",
+        "01#1",
+        "1#01",
+        "-1#1",
+        "1#-1",
+        "+1#1",
+        " 1#1",
+        "1#1 ",
+        "1#1#1",
+        "1##1",
+        "a#1",
+        "1#1.0",
+        "9223372036854775808#1",
+        "1#99999999999999999999",
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         int64_t repository_id = -7;
         int64_t number = -7;
-        int code =
-            subject_key_parse_issue(cases[i], strlen(cases[i]), &repository_id, &number);
+        int code = subject_key_parse_issue(cases[i], strlen(cases[i]), &repository_id, &number);
         if (code != ERR_INPUT)
             fail_msg("\"%s\" was taken for an issue key", cases[i]);
         assert_int_equal(repository_id, -7);

@@ -55,8 +55,8 @@ static void test_events_are_kept_apart_from_tables(void **state)
     assert_false(topic_is_compacted(TOPIC_GITHUB_EVENTS));
     assert_true(topic_is_compacted(TOPIC_PENDING));
     assert_true(topic_is_compacted(TOPIC_DEAD_LETTERS));
-    assert_true(topic_row(TOPIC_DEAD_LETTERS)->message_max_bytes
-                > topic_row(TOPIC_GITHUB_EVENTS)->message_max_bytes);
+    assert_true(topic_row(TOPIC_DEAD_LETTERS)->message_max_bytes >
+                topic_row(TOPIC_GITHUB_EVENTS)->message_max_bytes);
 }
 
 /* pending stands in the partition of its key's home: that needs as many partitions as any home topic has. */

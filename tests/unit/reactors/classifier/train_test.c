@@ -37,8 +37,10 @@ static void fail_with_scores(const struct classifier *classifier,
     struct classifier_score scores[16];
     classifier_predict(classifier, issue, scores);
     for (size_t l = 0; l < classifier_label_count(classifier); l++)
-        print_error("  %s %.3f, threshold %.3f\n", scores[l].label, scores[l].probability, scores[l].threshold);
-    fail_msg("%s: %s", issue->repository == NULL ? "no repository" : issue->repository, issue->title);
+        print_error("  %s %.3f, threshold %.3f\n", scores[l].label, scores[l].probability,
+                    scores[l].threshold);
+    fail_msg("%s: %s", issue->repository == NULL ? "no repository" : issue->repository,
+             issue->title);
 }
 
 static void test_learns_what_can_be_learnt(void **state)
@@ -47,7 +49,8 @@ static void test_learns_what_can_be_learnt(void **state)
     CLEANUP(dataset_free) struct dataset *dataset = sample_dataset();
     struct train_config config;
     sample_config(&config);
-    config.precision_target = 0.95; /* else thresholds reach down to what is wrong one time in five */
+    config.precision_target =
+        0.95; /* else thresholds reach down to what is wrong one time in five */
     size_t byte_count = 0;
     CLEANUP(mem_free) void *bytes = sample_train(dataset, &config, &byte_count);
     CLEANUP(classifier_free) struct classifier *classifier = load_or_fail(bytes, byte_count);

@@ -38,31 +38,35 @@ static const struct merging mergings[] = {
     {"empty members", NULL, "label-alias: {}\npredicted-labels: []\n", "bug", "bug", false},
     {"alias", NULL, "label-alias: {bug: kind/bug}\n", "bug", "kind/bug", true},
     {"alias of another case", NULL, "label-alias: {BUG: kind/bug}\n", "Bug", "kind/bug", true},
-    {"alias of another label", NULL, "label-alias: {bug: kind/bug}\n", "question", "question", true},
+    {"alias of another label", NULL, "label-alias: {bug: kind/bug}\n", "question", "question",
+     true},
     {"alias is not followed twice", NULL, "label-alias: {a: b, b: c}\n", "a", "b", true},
     {"allowed", NULL, "predicted-labels: [bug, question]\n", "bug", "bug", true},
     {"allowed in another case", NULL, "predicted-labels: [Bug]\n", "bUG", "bUG", true},
     {"not allowed", NULL, "predicted-labels: [question]\n", "bug", "bug", false},
-    {"allowed are names after alias", NULL, "label-alias: {bug: kind/bug}\npredicted-labels: [kind/bug]\n", "bug",
-     "kind/bug", true},
-    {"the name before alias is not enough", NULL, "label-alias: {bug: kind/bug}\npredicted-labels: [bug]\n", "bug",
-     "kind/bug", false},
+    {"allowed are names after alias", NULL,
+     "label-alias: {bug: kind/bug}\npredicted-labels: [kind/bug]\n", "bug", "kind/bug", true},
+    {"the name before alias is not enough", NULL,
+     "label-alias: {bug: kind/bug}\npredicted-labels: [bug]\n", "bug", "kind/bug", false},
     {"the organisation's alias", "label-alias: {bug: kind/bug}\n", NULL, "bug", "kind/bug", true},
     {"the organisation's alias stays beside another", "label-alias: {bug: kind/bug}\n",
      "label-alias: {question: help}\n", "bug", "kind/bug", true},
-    {"the repository's alias wins", "label-alias: {bug: kind/bug}\n", "label-alias: {bug: defect}\n", "bug", "defect",
-     true},
-    {"the repository's alias wins in another case", "label-alias: {bug: kind/bug}\n", "label-alias: {Bug: defect}\n",
-     "bug", "defect", true},
-    {"the organisation's list", "predicted-labels: [question]\n", "label-alias: {a: b}\n", "bug", "bug", false},
-    {"the repository's list replaces it", "predicted-labels: [question]\n", "predicted-labels: [bug]\n", "bug", "bug",
-     true},
-    {"all of it", "predicted-labels: [question]\n", "predicted-labels: [bug]\n", "question", "question", false},
+    {"the repository's alias wins", "label-alias: {bug: kind/bug}\n",
+     "label-alias: {bug: defect}\n", "bug", "defect", true},
+    {"the repository's alias wins in another case", "label-alias: {bug: kind/bug}\n",
+     "label-alias: {Bug: defect}\n", "bug", "defect", true},
+    {"the organisation's list", "predicted-labels: [question]\n", "label-alias: {a: b}\n", "bug",
+     "bug", false},
+    {"the repository's list replaces it", "predicted-labels: [question]\n",
+     "predicted-labels: [bug]\n", "bug", "bug", true},
+    {"all of it", "predicted-labels: [question]\n", "predicted-labels: [bug]\n", "question",
+     "question", false},
     {"the organisation's alias, the repository's list", "label-alias: {bug: kind/bug}\n",
      "predicted-labels: [kind/bug]\n", "bug", "kind/bug", true},
-    {"null in the repository's file changes nothing", "predicted-labels: [question]\n", "predicted-labels: null\n",
-     "bug", "bug", false},
-    {"numbers and truths are names", NULL, "label-alias: {bug: 42}\npredicted-labels: [42, true]\n", "bug", "42", true},
+    {"null in the repository's file changes nothing", "predicted-labels: [question]\n",
+     "predicted-labels: null\n", "bug", "bug", false},
+    {"numbers and truths are names", NULL, "label-alias: {bug: 42}\npredicted-labels: [42, true]\n",
+     "bug", "42", true},
 };
 
 static void merge(struct bot_config *config, const char *text)
@@ -84,7 +88,8 @@ static void test_mergings(void **state)
         if (strcmp(written, merging->written) != 0)
             fail_msg("%s: written as %s, want %s", merging->name, written, merging->written);
         if (bot_config_allows(config, written) != merging->allowed)
-            fail_msg("%s: allowed %d, want %d", merging->name, (int)!merging->allowed, (int)merging->allowed);
+            fail_msg("%s: allowed %d, want %d", merging->name, (int)!merging->allowed,
+                     (int)merging->allowed);
     }
 }
 
@@ -96,14 +101,22 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-    {"a list", "- bug\n", "f.yaml:1:1: the file must be a mapping with `label-alias` and `predicted-labels`"},
-    {"a text", "bug\n", "f.yaml:1:1: the file must be a mapping with `label-alias` and `predicted-labels`"},
-    {"alias is a list", "label-alias: [bug]\n", "f.yaml:1:14: `label-alias` must be a mapping from label to label"},
-    {"alias to a list", "label-alias:\n  bug: [a, b]\n", "f.yaml:2:8: a list where a text is needed"},
-    {"alias to nothing", "label-alias:\n  a: b\n  bug:\n", "f.yaml:3:7: nothing where a text is needed"},
-    {"labels are a text", "predicted-labels: bug\n", "f.yaml:1:19: `predicted-labels` must be a list of labels"},
-    {"labels are a mapping", "predicted-labels: {bug: 1}\n", "f.yaml:1:19: `predicted-labels` must be a list of labels"},
-    {"a label is a mapping", "predicted-labels:\n- a\n- b: c\n", "f.yaml:3:3: a mapping where a text is needed"},
+    {"a list", "- bug\n",
+     "f.yaml:1:1: the file must be a mapping with `label-alias` and `predicted-labels`"},
+    {"a text", "bug\n",
+     "f.yaml:1:1: the file must be a mapping with `label-alias` and `predicted-labels`"},
+    {"alias is a list", "label-alias: [bug]\n",
+     "f.yaml:1:14: `label-alias` must be a mapping from label to label"},
+    {"alias to a list", "label-alias:\n  bug: [a, b]\n",
+     "f.yaml:2:8: a list where a text is needed"},
+    {"alias to nothing", "label-alias:\n  a: b\n  bug:\n",
+     "f.yaml:3:7: nothing where a text is needed"},
+    {"labels are a text", "predicted-labels: bug\n",
+     "f.yaml:1:19: `predicted-labels` must be a list of labels"},
+    {"labels are a mapping", "predicted-labels: {bug: 1}\n",
+     "f.yaml:1:19: `predicted-labels` must be a list of labels"},
+    {"a label is a mapping", "predicted-labels:\n- a\n- b: c\n",
+     "f.yaml:3:3: a mapping where a text is needed"},
     {"good alias, bad labels", "label-alias: {bug: x}\npredicted-labels: 3\n",
      "f.yaml:2:19: `predicted-labels` must be a list of labels"},
     {"twice", "label-alias: {bug: a, bug: b}\n",
@@ -137,7 +150,8 @@ static void test_refusals(void **state)
 static int merge_many(bool aliases, int count, struct error *error)
 {
     struct buffer text = BUFFER_INIT(TEXT_MAX_BYTES);
-    assert_int_equal(buffer_append_text(&text, aliases ? "label-alias:\n" : "predicted-labels:\n"), 0);
+    assert_int_equal(buffer_append_text(&text, aliases ? "label-alias:\n" : "predicted-labels:\n"),
+                     0);
     for (int i = 0; i < count; i++)
         assert_int_equal(buffer_append_format(&text, aliases ? "  a%d: b\n" : "- a%d\n", i), 0);
     CLEANUP(bot_config_free) struct bot_config *config = bot_config_new();
@@ -152,7 +166,8 @@ static void test_limits(void **state)
     for (int aliases = 0; aliases <= 1; aliases++) {
         struct error error = {0};
         assert_int_equal(merge_many(aliases == 1, BOT_CONFIG_ENTRIES_MAX, &error), 0);
-        assert_int_equal(merge_many(aliases == 1, BOT_CONFIG_ENTRIES_MAX + 1, &error), ERR_TOO_LARGE);
+        assert_int_equal(merge_many(aliases == 1, BOT_CONFIG_ENTRIES_MAX + 1, &error),
+                         ERR_TOO_LARGE);
         assert_string_equal(error.text, aliases == 1 ? "f.yaml:2:3: more than 1000 entries"
                                                      : "f.yaml:2:1: more than 1000 entries");
     }

@@ -20,17 +20,17 @@
 
 /* Lines of the good document. */
 static const char *const good_lines[] = {
-    "apiVersion: nodag.dev/v1",        /* 1 */
-    "kind: Labeler",                   /* 2 */
-    "metadata: {name: one}",           /* 3 */
-    "spec:",                           /* 4 */
-    "  repositories: [\"o/*\", p/q]",  /* 5 */
-    "  labels: {include: [\"area/*\", lgtm]}", /* 6 */
+    "apiVersion: nodag.dev/v1",                     /* 1 */
+    "kind: Labeler",                                /* 2 */
+    "metadata: {name: one}",                        /* 3 */
+    "spec:",                                        /* 4 */
+    "  repositories: [\"o/*\", p/q]",               /* 5 */
+    "  labels: {include: [\"area/*\", lgtm]}",      /* 6 */
     "  models: [{file: a.model}, {file: b.model}]", /* 7 */
-    "  since: 2026-11-01T08:00:00Z",   /* 8 */
-    "  relabel: open",                 /* 9 */
-    "  comment: edit",                 /* 10 */
-    "  audit: {holdback: 5%}",         /* 11 */
+    "  since: 2026-11-01T08:00:00Z",                /* 8 */
+    "  relabel: open",                              /* 9 */
+    "  comment: edit",                              /* 10 */
+    "  audit: {holdback: 5%}",                      /* 11 */
 };
 
 /* 2026-11-01T08:00:00Z in milliseconds since 1970. */
@@ -86,7 +86,8 @@ static void test_good(void **state)
 static void test_defaults(void **state)
 {
     (void)state;
-    static const char text[] = "apiVersion: nodag.dev/v1\nkind: Labeler\nmetadata: {name: one}\nspec: {repositories: [o/r], "
+    static const char text[] = "apiVersion: nodag.dev/v1\nkind: Labeler\nmetadata: {name: "
+                               "one}\nspec: {repositories: [o/r], "
                                "labels: {include: [x]}, models: [{file: m}], since: 2026-11-01}\n";
     CLEANUP(document_set_free) struct document_set *set = parse_good(text);
     const struct document *document = document_at(set, 0);
@@ -107,7 +108,8 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-    {"unknown name", 10, "  coment: edit", ERR_INPUT, "l.yaml:10:3: unknown name 'coment'; did you mean 'comment'?"},
+    {"unknown name", 10, "  coment: edit", ERR_INPUT,
+     "l.yaml:10:3: unknown name 'coment'; did you mean 'comment'?"},
     {"unknown name at the top", 2, "kind: Labeler\nstatus: {}", ERR_INPUT,
      "l.yaml:3:1: unknown name 'status'; known here: apiVersion, kind, metadata, spec"},
     {"unknown metadata", 3, "metadata: {name: one, label: x}", ERR_INPUT,
@@ -118,17 +120,22 @@ static const struct refusal refusals[] = {
      "l.yaml:1:13: `apiVersion: nodag.dev/v2` is not known; this version reads nodag.dev/v1"},
     {"other kind", 2, "kind: Model", ERR_INPUT,
      "l.yaml:2:7: the labeler reads documents of kind Labeler, not Model"},
-    {"no metadata", 3, NULL, ERR_INPUT, "l.yaml:1:1: `metadata: {name: …}` and `spec: {…}` are required"},
+    {"no metadata", 3, NULL, ERR_INPUT,
+     "l.yaml:1:1: `metadata: {name: …}` and `spec: {…}` are required"},
     {"no name", 3, "metadata: {}", ERR_INPUT, "l.yaml:3:11: `name` is required"},
     {"empty name", 3, "metadata: {name: ''}", ERR_INPUT, "l.yaml:3:18: `name` is empty"},
-    {"name is a list", 3, "metadata: {name: [one]}", ERR_INPUT, "l.yaml:3:18: a list where a text is needed"},
-    {"no repositories", 5, NULL, ERR_INPUT, "l.yaml:5:3: `repositories` must be a list with at least one entry"},
+    {"name is a list", 3, "metadata: {name: [one]}", ERR_INPUT,
+     "l.yaml:3:18: a list where a text is needed"},
+    {"no repositories", 5, NULL, ERR_INPUT,
+     "l.yaml:5:3: `repositories` must be a list with at least one entry"},
     {"repositories are a text", 5, "  repositories: o/r", ERR_INPUT,
      "l.yaml:5:17: `repositories` must be a list with at least one entry"},
     {"empty repositories", 5, "  repositories: []", ERR_INPUT,
      "l.yaml:5:17: `repositories` must be a list with at least one entry"},
-    {"empty entry", 5, "  repositories: [o/r, \"\"]", ERR_INPUT, "l.yaml:5:23: an entry of `repositories` is empty"},
-    {"null entry", 5, "  repositories: [o/r, null]", ERR_INPUT, "l.yaml:5:23: nothing where a text is needed"},
+    {"empty entry", 5, "  repositories: [o/r, \"\"]", ERR_INPUT,
+     "l.yaml:5:23: an entry of `repositories` is empty"},
+    {"null entry", 5, "  repositories: [o/r, null]", ERR_INPUT,
+     "l.yaml:5:23: nothing where a text is needed"},
     {"no labels", 6, NULL, ERR_INPUT,
      "l.yaml:5:3: `labels: {include: […]}` is required: nothing else is ever written"},
     {"labels are a list", 6, "  labels: [x]", ERR_INPUT,
@@ -146,20 +153,25 @@ static const struct refusal refusals[] = {
     {"no way to name a model", 7, "  models: [{path: a}]", ERR_INPUT,
      "l.yaml:7:13: unknown name 'path'; known here: from, model, file"},
     {"a Deployment", 7, "  models: [{from: prod}]", ERR_UNSUPPORTED,
-     "l.yaml:7:12: `from` needs the records of a deployer, which this version does not have; use `file: PATH`"},
+     "l.yaml:7:12: `from` needs the records of a deployer, which this version does not have; use "
+     "`file: PATH`"},
     {"a version", 7, "  models: [{model: run-1}]", ERR_UNSUPPORTED,
-     "l.yaml:7:12: `model` needs the records of a deployer, which this version does not have; use `file: PATH`"},
+     "l.yaml:7:12: `model` needs the records of a deployer, which this version does not have; use "
+     "`file: PATH`"},
     {"no since", 8, NULL, ERR_INPUT,
-     "l.yaml:5:3: `since` is required in a document that is read from a file: events from before that day are not acted "
+     "l.yaml:5:3: `since` is required in a document that is read from a file: events from before "
+     "that day are not acted "
      "on (for example `since: 2026-11-01`)"},
     {"since yesterday", 8, "  since: yesterday", ERR_INPUT,
      "l.yaml:8:10: `since: yesterday` is no date; write 2026-11-01 or 2026-11-01T08:00:00Z"},
     {"since the 31st of November", 8, "  since: 2026-11-31", ERR_INPUT,
      "l.yaml:8:10: `since: 2026-11-31` is no date; write 2026-11-01 or 2026-11-01T08:00:00Z"},
-    {"other relabel", 9, "  relabel: all", ERR_INPUT, "l.yaml:9:12: `relabel: all` is not known; write `none` or `open`"},
+    {"other relabel", 9, "  relabel: all", ERR_INPUT,
+     "l.yaml:9:12: `relabel: all` is not known; write `none` or `open`"},
     {"other comment", 10, "  comment: true", ERR_INPUT,
      "l.yaml:10:12: `comment: true` is not known; write `silent` or `edit`"},
-    {"audit is a text", 11, "  audit: 5%", ERR_INPUT, "l.yaml:11:10: `audit` must be a mapping: {holdback: 5%}"},
+    {"audit is a text", 11, "  audit: 5%", ERR_INPUT,
+     "l.yaml:11:10: `audit` must be a mapping: {holdback: 5%}"},
     {"unknown audit", 11, "  audit: {holdbakc: 5%}", ERR_INPUT,
      "l.yaml:11:11: unknown name 'holdbakc'; did you mean 'holdback'?"},
     {"too much holdback", 11, "  audit: {holdback: 101%}", ERR_INPUT,
@@ -178,7 +190,8 @@ static void check_refused(const char *name, const char *text, int code, const ch
     struct error error = {0};
     int found = document_set_parse("l.yaml", text, strlen(text), &set, &error);
     if (found != code || strcmp(error.text, wanted) != 0)
-        fail_msg("%s: %s \"%s\", want %s \"%s\"", name, err_name(found), error.text, err_name(code), wanted);
+        fail_msg("%s: %s \"%s\", want %s \"%s\"", name, err_name(found), error.text, err_name(code),
+                 wanted);
     assert_null(set);
 }
 
@@ -196,13 +209,17 @@ static void test_refused_texts(void **state)
 {
     (void)state;
     check_refused("nothing", "", ERR_INPUT, "l.yaml: there is no Labeler document in it");
-    check_refused("only comments", "# nothing yet\n---\n", ERR_INPUT, "l.yaml: there is no Labeler document in it");
-    check_refused("a list", "- a\n", ERR_INPUT,
-                  "l.yaml:1:1: a document must be a mapping with apiVersion, kind, metadata and spec");
-    check_refused("a text", "Labeler\n", ERR_INPUT,
-                  "l.yaml:1:1: a document must be a mapping with apiVersion, kind, metadata and spec");
+    check_refused("only comments", "# nothing yet\n---\n", ERR_INPUT,
+                  "l.yaml: there is no Labeler document in it");
+    check_refused(
+        "a list", "- a\n", ERR_INPUT,
+        "l.yaml:1:1: a document must be a mapping with apiVersion, kind, metadata and spec");
+    check_refused(
+        "a text", "Labeler\n", ERR_INPUT,
+        "l.yaml:1:1: a document must be a mapping with apiVersion, kind, metadata and spec");
     check_refused("tabs", "kind:\n\t- x\n", ERR_INPUT,
-                  "l.yaml:2:1: found character that cannot start any token while scanning for the next token");
+                  "l.yaml:2:1: found character that cannot start any token while scanning for the "
+                  "next token");
 }
 
 /* The error may be left out. */
@@ -216,14 +233,17 @@ static void test_refused_without_error(void **state)
 /* --- several documents --- */
 
 /* Appends a document with this name, repositories and include. */
-static void append_document(struct buffer *text, const char *name, const char *repositories, const char *include)
+static void append_document(struct buffer *text, const char *name, const char *repositories,
+                            const char *include)
 {
-    assert_int_equal(buffer_append_format(text,
-                                          "---\napiVersion: nodag.dev/v1\nkind: Labeler\nmetadata: {name: %s}\nspec:\n"
-                                          "  repositories: [%s]\n  labels: {include: [%s]}\n  models: [{file: m}]\n"
-                                          "  since: 2026-11-01\n",
-                                          name, repositories, include),
-                     0);
+    assert_int_equal(
+        buffer_append_format(
+            text,
+            "---\napiVersion: nodag.dev/v1\nkind: Labeler\nmetadata: {name: %s}\nspec:\n"
+            "  repositories: [%s]\n  labels: {include: [%s]}\n  models: [{file: m}]\n"
+            "  since: 2026-11-01\n",
+            name, repositories, include),
+        0);
 }
 
 static void test_same_name(void **state)
@@ -233,7 +253,8 @@ static void test_same_name(void **state)
     append_document(&text, "one", "o/r", "x");
     append_document(&text, "two", "p/r", "x");
     append_document(&text, "one", "q/r", "x");
-    check_refused("same name", text.data, ERR_INPUT, "l.yaml:20:1: a Labeler named `one` stands above already");
+    check_refused("same name", text.data, ERR_INPUT,
+                  "l.yaml:20:1: a Labeler named `one` stands above already");
     buffer_release(&text);
 }
 
@@ -266,7 +287,9 @@ static void test_find(void **state)
         {"o/r2", NULL, "no Labeler matches o/r2"},
         {"p/anything", "two", NULL},
         {"p/.github", "two", NULL},
-        {"p/shared", NULL, "the Labelers `two` and `three` both match p/shared; change `repositories` of one of them"},
+        {"p/shared", NULL,
+         "the Labelers `two` and `three` both match p/shared; change `repositories` of one of "
+         "them"},
         {"pp/x", NULL, "no Labeler matches pp/x"},
         {"z/b", "three", NULL},
         {"z/c", NULL, "no Labeler matches z/c"},
@@ -289,7 +312,8 @@ static void test_find(void **state)
             assert_string_equal(document->name, finding->name);
             continue;
         }
-        assert_int_equal(code, strstr(finding->error, "both") != NULL ? ERR_CONFLICT : ERR_NOT_FOUND);
+        assert_int_equal(code,
+                         strstr(finding->error, "both") != NULL ? ERR_CONFLICT : ERR_NOT_FOUND);
         assert_string_equal(error.text, finding->error);
         assert_null(document);
         assert_int_equal(document_find(set, finding->repository, &document, NULL), code);
@@ -301,12 +325,22 @@ static void test_find(void **state)
 static void test_trigger_labels(void **state)
 {
     (void)state;
-    static const char *const triggers[] = {
-        "ok-to-test",          "needs-ok-to-test", "lgtm",       "LGTM",          "approved",    "safe to test",
-        "do-not-merge/hold",   "do-not-merge",     "automerge",  "tide/merge-method-squash",     "cherry-pick-approved",
-        "backport release-1.2", "release-note",    "deploy/prod"};
-    static const char *const others[] = {"kind/bug", "area/lgtm", "good first issue", "not approved", "area/deploy",
-                                         "priority/p0"};
+    static const char *const triggers[] = {"ok-to-test",
+                                           "needs-ok-to-test",
+                                           "lgtm",
+                                           "LGTM",
+                                           "approved",
+                                           "safe to test",
+                                           "do-not-merge/hold",
+                                           "do-not-merge",
+                                           "automerge",
+                                           "tide/merge-method-squash",
+                                           "cherry-pick-approved",
+                                           "backport release-1.2",
+                                           "release-note",
+                                           "deploy/prod"};
+    static const char *const others[] = {"kind/bug",     "area/lgtm",   "good first issue",
+                                         "not approved", "area/deploy", "priority/p0"};
     for (size_t i = 0; i < ARRAY_COUNT(triggers); i++)
         if (!document_is_trigger_label(triggers[i]))
             fail_msg("%s is no trigger label", triggers[i]);
@@ -333,21 +367,22 @@ static void test_includes(void **state)
         {"\"area/*\"", "kind/bug", false},
         {"\"kind/bu[gs]\"", "kind/bus", true},
         {"\"*\"", "anything at all", true},
-        {"\"*\"", "lgtm", false},              /* a glob never reaches a trigger label */
+        {"\"*\"", "lgtm", false}, /* a glob never reaches a trigger label */
         {"\"l*\"", "LGTM", false},
-        {"\"*\", lgtm", "lgtm", true},         /* its literal name does */
-        {"\"*\", lgtm", "LGTM", true},         /* as GitHub compares names */
+        {"\"*\", lgtm", "lgtm", true}, /* its literal name does */
+        {"\"*\", lgtm", "LGTM", true}, /* as GitHub compares names */
         {"\"*\", lgtm", "approved", false},
         {"\"do-not-merge/*\"", "do-not-merge/hold", false},
         {"do-not-merge/hold", "do-not-merge/hold", true},
-        {"\"a\\\\*\"", "a*", false},           /* a backslash is a character, not an escape */
+        {"\"a\\\\*\"", "a*", false}, /* a backslash is a character, not an escape */
     };
     for (size_t i = 0; i < ARRAY_COUNT(inclusions); i++) {
         struct buffer text = BUFFER_INIT(TEXT_MAX_BYTES);
         append_document(&text, "one", "o/r", inclusions[i].include);
         CLEANUP(document_set_free) struct document_set *set = parse_good(text.data);
         buffer_release(&text);
-        if (document_includes_label(document_at(set, 0), inclusions[i].label) != inclusions[i].included)
+        if (document_includes_label(document_at(set, 0), inclusions[i].label) !=
+            inclusions[i].included)
             fail_msg("include [%s] and %s: want %d", inclusions[i].include, inclusions[i].label,
                      (int)inclusions[i].included);
     }
