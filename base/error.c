@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 enum err_class err_class(int code)
 {
     switch (code) {
@@ -64,6 +66,7 @@ int error_set(struct error *error, int code, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
+    utf8_clean(error->text);
     return code;
 }
 
@@ -80,6 +83,7 @@ int error_prefix(struct error *error, int code, const char *format, ...)
     size_t prefix_bytes = strlen(error->text);
     (void)snprintf(error->text + prefix_bytes, sizeof(error->text) - prefix_bytes, ": %s",
                    old_text);
+    utf8_clean(error->text);
     error->code = code;
     return code;
 }

@@ -7,7 +7,7 @@
  * on the failure, the function also takes a `struct error *` and writes there what failed, where,
  * and what to do next.
  *
- * Invariants: the table ERR_TABLE is the only list of codes; outputs are touched on success only;
+ * Invariants: an error text is valid UTF-8, whatever went into it; the table ERR_TABLE is the only list of codes; outputs are touched on success only;
  * libraries never log, they return.
  */
 #ifndef NODAG_BASE_ERROR_H

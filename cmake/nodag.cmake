@@ -21,7 +21,7 @@ target_include_directories(nodag_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(nodag_flags INTERFACE _GNU_SOURCE NODAG_VERSION="${PROJECT_VERSION}")
 # Texts are cut on purpose everywhere (snprintf into named limits): what gcc guesses about that is noise.
 target_compile_options(nodag_flags INTERFACE
-    -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror -Wno-format-truncation
+    -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
     -fno-strict-aliasing -fno-omit-frame-pointer -fstack-protector-strong)
 if(NODAG_SANITIZE)
     target_compile_options(nodag_flags INTERFACE -fsanitize=${NODAG_SANITIZE} -fno-sanitize-recover=all)

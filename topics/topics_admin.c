@@ -22,6 +22,11 @@
 /* How long the end of one partition may take. */
 #define WATERMARK_TIMEOUT_MS 5000
 
+/* How often, and with which pause, a broker is asked whether it has learnt of new topics: ten seconds in all. */
+#define LEARN_TRIES 200
+/* See above. */
+#define LEARN_PAUSE_MS 50
+
 struct admin {
     rd_kafka_t *handle;                 /* owned */
     struct kafka_properties properties; /* owned */
@@ -320,6 +325,25 @@ int admin_create(struct admin *admin, const struct topic_plan *plan, bool only_v
     if (event != NULL)
         rd_kafka_event_destroy(event);
     return code;
+}
+
+int admin_wait_created(struct admin *admin, struct error *error)
+{
+    for (int tries = 0; tries < LEARN_TRIES; tries++) {
+        CLEANUP(admin_view_free) struct admin_view *view = NULL;
+        bool missing = false;
+        int code = admin_look(admin, false, &view, error);
+        if (code != 0)
+            return code;
+        for (size_t t = 0; t < TOPIC_COUNT; t++)
+            missing = missing || !view->topics[t].exists;
+        if (!missing)
+            return 0;
+        (void)rd_kafka_poll(admin->handle, LEARN_PAUSE_MS);
+    }
+    return error_set(error, ERR_TIMEOUT,
+                     "the topics were created, but the broker does not know them yet; "
+                     "`nodag topics list` shows when it does");
 }
 
 /* Returns true if a drift names the configuration, so that its old value must not be written back. */

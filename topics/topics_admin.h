@@ -72,6 +72,12 @@ int admin_count_records(struct admin *admin, enum topic topic, int partitions, i
 int admin_create(struct admin *admin, const struct topic_plan *plan, bool only_validate,
                  struct error *error) MUST_CHECK;
 
+/*
+ * Waits until the broker that answers knows all topics of the table: it may learn of them a moment after they were created.
+ * ERR_TIMEOUT, and as admin_look.
+ */
+int admin_wait_created(struct admin *admin, struct error *error) MUST_CHECK;
+
 /* Sets the configurations that the drifts of kind FIXABLE name, and leaves the others as `found` has them. As admin_create. */
 int admin_alter(struct admin *admin, const struct admin_topic *found,
                 const struct topic_drift *drifts, size_t drift_count,

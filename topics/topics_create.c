@@ -95,5 +95,7 @@ int topics_create(int argc, char **argv)
         topic_plan_make((enum topic)t, replication, settings.retention_ms, &plan);
         code = create_one(admin, view, &plan, settings.dry_run, &error);
     }
+    if (code == 0 && !settings.dry_run)
+        code = admin_wait_created(admin, &error);
     return code == 0 ? EXIT_STATUS_OK : command_fail(&program, &error);
 }

@@ -188,9 +188,7 @@ def open_new(services: Services, issues: list[history.Issue]) -> list[dict]:
         number, started = opened["number"], time.monotonic()
         name = f"{issue.repository.rpartition('/')[2]} #{number}"
         screen.detail(f"{screen.bold(name)}  {screen.cut(issue.title, TITLE_WIDTH)}  {screen.dim('by ' + issue.author)}")
-        screen.doing("", "waiting for nodag")
-        wait_until(lambda: has_decided(services, before), DECIDED_S, f"nodag-labeler to be done with {name}; its log is "
-                   f"{services.logs}/labeler.log, and the topic `pending` has what waits and why")
+        wait_for_decision(services, before, name)
         took_ms = round((time.monotonic() - started) * 1000)
         results.append({**look_at(services, issue, number), **look_at_decision(services, issue, number), "took_ms": took_ms})
         show_result(results[-1])
@@ -198,9 +196,17 @@ def open_new(services: Services, issues: list[history.Issue]) -> list[dict]:
     return [{**result, **look_at(services, issue, result["number"])} for issue, result in zip(issues, results)]
 
 
-def has_decided(services: Services, before: int) -> bool:
-    services.check()
-    return decisions(services) > before
+def wait_for_decision(services: Services, before: int, name: str) -> None:
+    """Until the labeler has finished one more issue; Failed, with what waits and why, when it takes too long."""
+    def is_decided() -> bool:
+        services.check()
+        return decisions(services) > before
+    screen.doing("", "waiting for nodag")
+    try:
+        wait_until(is_decided, DECIDED_S, f"nodag-labeler to be done with {name}")
+    except Failed as failure:
+        pending = services.command("status", *services.kafka_options())
+        raise Failed(f"{failure}; its log is {services.logs}/labeler.log, and this is pending:\n{pending}") from None
 
 
 def look_at(services: Services, issue: history.Issue, number: int) -> dict:

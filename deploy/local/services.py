@@ -41,7 +41,7 @@ class Services:
 
     def __init__(self, options, root: Path):
         self.options, self.root = options, root
-        self.directory = options.dir.resolve() / ("github" if options.github else "embedded" if options.embedded else "sandbox")
+        self.directory = options.dir.resolve() / mode_name(options)
         self.logs = self.directory / "logs"
         self._lock = self._take_folder()
         for folder in (self.logs, self.directory / "secrets", self.directory / "run"):
@@ -273,6 +273,8 @@ class Services:
         screen.doing("Labeler", "starting nodag-labeler")
         self._start_daemon("labeler", *arguments)
         screen.step("Labeler", "nodag-labeler follows github.events")
+        for text in complaints(self.logs / "labeler.log"):  # it goes on without a model, for example, and its issues wait
+            screen.detail(screen.yellow(text))
 
     # -- the real GitHub -----------------------------------------------------------------------------------------------
 
@@ -288,6 +290,11 @@ class Services:
         self.start_labeler("--document", self.options.document.resolve(), "--forge-url", self.options.forge_url, *who)
 
 
+def mode_name(options) -> str:
+    """The data folder of such a run, below --dir."""
+    return "embedded" if options.embedded else "github" if options.github else "sandbox"
+
+
 def run_openssl(*arguments) -> str:
     done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
@@ -295,20 +302,26 @@ def run_openssl(*arguments) -> str:
     return done.stdout
 
 
-def explain(log: Path) -> str:
-    """Why a daemon ended, by the last complaints of its log, and where the whole log is."""
+def complaints(log: Path) -> list[str]:
+    """What a log says went wrong: its lines of level error, and those that are not in the log's own form (the linker's, an
+    assertion's, Python's)."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return ""
-    complaints = []
+        return []
+    found = []
     for text in lines:
         try:
             entry = json.loads(text)
         except ValueError:
-            complaints.append(text)  # not the log's own form: the linker, Python, an assertion
+            found.append(text)
             continue
         if entry.get("level") == "error":
             said = [str(entry[name]) for name in ("reason", "detail", "error") if entry.get(name)]
-            complaints.append(": ".join([entry.get("message", ""), *said]))
-    return "\n".join(["", *("  " + text for text in complaints[-COMPLAINTS:]), f"  all of it: {log}"])
+            found.append(": ".join([entry.get("message", ""), *said]))
+    return found
+
+
+def explain(log: Path) -> str:
+    """Why a program ended, by the last complaints of its log, and where the whole log is."""
+    return "\n".join(["", *("  " + text for text in complaints(log)[-COMPLAINTS:]), f"  all of it: {log}"])

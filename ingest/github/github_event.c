@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ingest/github/utf8.h"
+#include "base/utf8.h"
 
 /* What every type begins with (the adapter document). */
 #define TYPE_PREFIX "com.github."

@@ -24,7 +24,7 @@
 #include "base/buffer.h"
 #include "base/memory.h"
 #include "base/time_text.h"
-#include "ingest/github/utf8.h"
+#include "base/utf8.h"
 
 /*
  * Most nodes of the tree of paths; a static assertion would need the tree at compile time, so that path_add

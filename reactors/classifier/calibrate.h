@@ -7,8 +7,8 @@
  * with a margin for luck, and by the mean calibrated probability: the count alone is luck where little is predicted,
  * the mean alone trusts the fit.
  *
- * What did not help: count alone (macro precision .78 for a target of .80 on later releases), Laplace-smoothed counts
- * (same precision, less recall), shrinking one towards the other.
+ * What did not help: the count alone (macro precision .77 on later releases for a target of .80), counts shrunk
+ * towards one half or towards the mean probability (no better), newer rows counted more (no better).
  */
 #ifndef NODAG_CLASSIFIER_CALIBRATE_H
 #define NODAG_CLASSIFIER_CALIBRATE_H

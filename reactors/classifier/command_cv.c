@@ -47,7 +47,7 @@ static const struct option_row ROWS[] = {
     {.name = "json",
      .kind = OPTION_FLAG,
      .offset = offsetof(struct cv_settings, json),
-     .help = "Print the figures as JSON."},
+     .help = "Print the figures as JSON, with the fold and the answer of every row."},
 };
 
 static const struct option_program PROGRAM = {
@@ -167,34 +167,70 @@ static const char *repository_name(const struct cv *cv, size_t repository)
     return cv->rows[r].row->repository;
 }
 
-static void print_figures(const struct cv *cv, bool as_json)
+static int compare_lines(const void *left, const void *right)
 {
-    CLEANUP(json_release) json_t *repositories = json_object();
+    const struct cv_row *a = left;
+    const struct cv_row *b = right;
+    return (a->row->line > b->row->line) - (a->row->line < b->row->line);
+}
+
+/* Every row in file order with its fold and answer, so that others can be judged on the same folds. */
+static json_t *rows_to_json(const struct cv *cv)
+{
+    json_t *array = json_array();
+    CLEANUP(mem_free) struct cv_row *rows = mem_alloc_array(cv->row_count, sizeof(*rows));
+    memcpy(rows, cv->rows, cv->row_count * sizeof(*rows));
+    qsort(rows, cv->row_count, sizeof(*rows), compare_lines);
+    for (size_t r = 0; r < cv->row_count; r++)
+        json_array_append_new(array,
+                              json_pack("{s:I, s:I, s:s}", "line", (json_int_t)rows[r].row->line,
+                                        "fold", (json_int_t)rows[r].fold, "answer",
+                                        cv->dataset->label_names[rows[r].answer]));
+    return array;
+}
+
+/* Macro F1 of one repository. */
+static double repository_f1(const struct cv *cv, size_t repository)
+{
     double sum = 0;
-    for (size_t p = 0; p < cv->repository_count; p++) {
-        double macro = 0;
-        if (!as_json)
-            printf("%s\n", repository_name(cv, p));
-        for (uint32_t l = 0; l < cv->dataset->label_count; l++) {
-            double f1 = label_f1(cv, p, l);
-            macro += f1 / (double)cv->dataset->label_count;
-            if (!as_json)
-                printf("  %-24s F1 %.4f\n", cv->dataset->label_names[l], f1);
-        }
-        if (!as_json)
-            printf("  %-24s F1 %.4f\n", "macro", macro);
-        json_object_set_new(repositories, repository_name(cv, p), json_real(macro));
-        sum += macro;
-    }
-    double mean = sum / (double)cv->repository_count;
-    if (!as_json) {
-        printf("macro F1, averaged over %zu repositories: %.4f\n", cv->repository_count, mean);
-        return;
-    }
+    for (uint32_t l = 0; l < cv->dataset->label_count; l++)
+        sum += label_f1(cv, repository, l);
+    return sum / (double)cv->dataset->label_count;
+}
+
+static void print_json(const struct cv *cv, double mean)
+{
+    json_t *repositories = json_object();
+    for (size_t p = 0; p < cv->repository_count; p++)
+        json_object_set_new(repositories, repository_name(cv, p), json_real(repository_f1(cv, p)));
     CLEANUP(json_release)
-    json_t *all = json_pack("{s:f, s:O}", "macro_f1", mean, "repositories", repositories);
+    json_t *all = json_pack("{s:f, s:o, s:o}", "macro_f1", mean, "repositories", repositories,
+                            "rows", rows_to_json(cv));
     CLEANUP(mem_free) char *text = json_write(all, NULL);
     printf("%s\n", text);
+}
+
+static void print_table(const struct cv *cv, double mean)
+{
+    for (size_t p = 0; p < cv->repository_count; p++) {
+        printf("%s\n", repository_name(cv, p));
+        for (uint32_t l = 0; l < cv->dataset->label_count; l++)
+            printf("  %-24s F1 %.4f\n", cv->dataset->label_names[l], label_f1(cv, p, l));
+        printf("  %-24s F1 %.4f\n", "macro", repository_f1(cv, p));
+    }
+    printf("macro F1, averaged over %zu repositories: %.4f\n", cv->repository_count, mean);
+}
+
+static void print_figures(const struct cv *cv, bool as_json)
+{
+    double sum = 0;
+    for (size_t p = 0; p < cv->repository_count; p++)
+        sum += repository_f1(cv, p);
+    double mean = sum / (double)cv->repository_count;
+    if (as_json)
+        print_json(cv, mean);
+    else
+        print_table(cv, mean);
 }
 
 static int cross_validate(const struct cv_settings *settings, struct error *error)

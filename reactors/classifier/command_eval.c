@@ -12,6 +12,9 @@
 #include "reactors/classifier/report.h"
 #include "reactors/classifier/table.h"
 
+/* Rows over which a prediction is timed. */
+#define TIMED_ROWS ((size_t)2000)
+
 /* What the command line says. */
 struct eval_settings {
     const char *model; /* file */
@@ -78,6 +81,22 @@ static int write_report(const struct evaluation *evaluation, const char *path, s
     return file_write_atomically(path, html.data, html.size_bytes, error);
 }
 
+/* Microseconds that one prediction takes, over at most TIMED_ROWS rows. */
+static double time_prediction_us(const struct classifier *classifier,
+                                 const struct dataset_row *const *rows, size_t row_count)
+{
+    size_t count = row_count < TIMED_ROWS ? row_count : TIMED_ROWS;
+    CLEANUP(mem_free)
+    struct classifier_score *scores =
+        mem_alloc_array(classifier_label_count(classifier), sizeof(*scores));
+    double start_s = command_clock_s();
+    for (size_t r = 0; r < count; r++) {
+        struct classifier_issue issue = dataset_issue(rows[r]);
+        classifier_predict(classifier, &issue, scores);
+    }
+    return 1e6 * (command_clock_s() - start_s) / (double)count;
+}
+
 static int judge(const struct eval_settings *settings, struct error *error)
 {
     CLEANUP(classifier_free) struct classifier *classifier = NULL;
@@ -98,13 +117,16 @@ static int judge(const struct eval_settings *settings, struct error *error)
         result = write_report(evaluation, settings->html, error);
     if (result != 0)
         return result;
+    double prediction_us = time_prediction_us(classifier, rows, row_count);
     if (settings->json) {
         CLEANUP(json_release) json_t *json = evaluate_to_json(evaluation);
+        json_object_set_new(json, "prediction_us", json_real(prediction_us));
         CLEANUP(mem_free) char *text = json_write(json, NULL);
         printf("%s\n", text);
         return 0;
     }
     table_print_evaluation(stdout, evaluation);
+    printf("A prediction takes %.0f µs.\n", prediction_us);
     if (settings->html != NULL)
         printf("report: %s\n", settings->html);
     return 0;

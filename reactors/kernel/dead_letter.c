@@ -80,6 +80,11 @@ static void dead_letter_delivered(void *argument, int code, int32_t number, int6
     kernel_balance_flow(partition->kernel);
 }
 
+static void dead_letter_give_up(void *argument)
+{
+    dead_letter_delivered(argument, ERR_TOO_LARGE, 0, -1);
+}
+
 static void dead_letter_send(struct dead_letter *letter)
 {
     struct kernel *kernel = letter->partition->kernel;
@@ -94,9 +99,11 @@ static void dead_letter_send(struct dead_letter *letter)
         .header_count = letter->header_count,
     };
     int code = bus_publish(kernel->bus, &message, dead_letter_delivered, letter);
-    if (code == 0)
+    if (code == 0 || code == ERR_TOO_LARGE)
         letter->published = true;
-    else
+    if (code == ERR_TOO_LARGE)
+        loop_defer(kernel->loop, dead_letter_give_up, letter); /* it will never fit: what is left is the metric */
+    else if (code != 0)
         loop_timer_set(letter->timer, KERNEL_PUBLISH_AGAIN_MS);
 }
 

@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "reactors/kernel/kernel_private.h"
 
 /* A paused consumer is resumed when the queue has fallen to this share of its limit (numerator of
@@ -100,6 +101,8 @@ static void kernel_start(struct kernel_work *work)
     struct kernel *kernel = work->kernel;
     queue_set_state(work, WORK_RUNNING);
     work->covered = work->offset_count;
+    mem_free(work->run_event_id);
+    work->run_event_id = work->covered > 0 ? TAKE(work->event_id) : NULL;
     work->started_ms = loop_now_ms(kernel->loop);
     work->reactor_state = NULL;
     kernel->reactor->reconcile(kernel->self, work);
@@ -150,6 +153,14 @@ static int64_t kernel_backoff_ms(struct kernel_work *work)
            (int64_t)loop_random_below(work->kernel->loop, (uint64_t)(wait_ms / 2 + 1));
 }
 
+/* A copy of a reason, cut to its limit and fit for JSON. */
+static char *kernel_copy_reason(const char *reason)
+{
+    char *copy = mem_format("%.*s", KERNEL_REASON_BYTES - 1, reason);
+    utf8_clean(copy);
+    return copy;
+}
+
 void kernel_finish(struct kernel_work *work, const struct kernel_outcome *outcome)
 {
     assert(work->magic == KERNEL_WORK_MAGIC && work->state == WORK_RUNNING);
@@ -159,11 +170,11 @@ void kernel_finish(struct kernel_work *work, const struct kernel_outcome *outcom
     mem_free(work->reason);
     work->reason = NULL;
     if (outcome->kind != KERNEL_DONE)
-        work->reason = mem_format("%.*s", KERNEL_REASON_BYTES - 1, outcome->reason);
+        work->reason = kernel_copy_reason(outcome->reason);
     int64_t wait_ms = 0;
     if (outcome->kind == KERNEL_DONE)
         work->attempts = 0;
-    else
+    else if (outcome->kind == KERNEL_RETRY)
         work->attempts++;
     if (outcome->kind == KERNEL_RETRY)
         wait_ms = kernel_backoff_ms(work);
@@ -171,6 +182,8 @@ void kernel_finish(struct kernel_work *work, const struct kernel_outcome *outcom
         wait_ms = outcome->after_ms;
     work->not_before_ms = loop_wall_ms(kernel->loop) + wait_ms;
     kernel_count_outcome(work);
+    if (work->sweep && !work->has_pending && work->covered == 0)
+        work->outcome = KERNEL_DONE; /* nobody asked: the sweep comes round again */
     settle_begin(work);
     kernel_run_soon(kernel);
     kernel_check_drained(kernel);
@@ -198,7 +211,9 @@ void kernel_wake_stalled(struct kernel *kernel,
     struct kernel_work *rest = NULL;
     HASH_ITER(hh, kernel->works, work, rest)
     {
-        if (work->state == WORK_STALLED && look(argument, work->key, work->note))
+        bool may_stall = work->state == WORK_STALLED || work->state == WORK_SETTLING ||
+                         work->state == WORK_RUNNING;
+        if (may_stall && look(argument, work->key, work->note))
             queue_wake(work);
     }
 }
@@ -245,7 +260,8 @@ static size_t kernel_unfinished(const struct kernel *kernel)
 
 void kernel_balance_flow(struct kernel *kernel)
 {
-    size_t keys = HASH_COUNT(kernel->works);
+    /* STALLED keys do not count: only an event could wake them, and it would be behind the pause. */
+    size_t keys = HASH_COUNT(kernel->works) - kernel->state_counts[WORK_STALLED];
     size_t keys_max = (size_t)kernel->settings.keys_max;
     size_t events = kernel_unfinished(kernel) / KERNEL_EVENTS_PER_KEY;
     size_t load = keys > events ? keys : events;
@@ -357,7 +373,6 @@ int kernel_new(struct loop *loop, struct bus *bus, struct metrics *metrics,
     kernel->sweep_timer = loop_timer_new(loop, kernel_sweep, kernel);
     kernel->revoke_timer = loop_timer_new(loop, kernel_revoke_deadline, kernel);
     kernel->metadata_timer = loop_timer_new(loop, partition_read_whole_tables, kernel);
-    kernel_declare_metrics(kernel, metrics);
     int code = kernel_open_readings(kernel, error);
     if (code != 0)
         return code;
@@ -367,6 +382,7 @@ int kernel_new(struct loop *loop, struct bus *bus, struct metrics *metrics,
     mem_free(group_name);
     if (code != 0)
         return code;
+    kernel_declare_metrics(kernel, metrics); /* last: the registry remembers a kernel that stays */
     if (reactor->sweep_next != NULL)
         loop_timer_set(kernel->sweep_timer, settings->sweep_interval_ms);
     *ret_kernel = TAKE(kernel);
@@ -450,7 +466,7 @@ int64_t kernel_work_offset(const struct kernel_work *work)
 
 const char *kernel_work_event_id(const struct kernel_work *work)
 {
-    return work->event_id != NULL && work->covered > 0 ? work->event_id : "";
+    return work->run_event_id != NULL ? work->run_event_id : "";
 }
 
 unsigned kernel_work_attempts(const struct kernel_work *work)

@@ -69,6 +69,7 @@ struct kernel_work {
     enum work_state state;            /* changed by queue_set_state only */
     char *key;                        /* owned */
     char *note;                       /* owned; newest event's */
+    char *run_event_id;               /* owned; of this run, or NULL */
     char *event_id;                   /* owned; newest event's, or NULL */
     bool sweep;                       /* low priority: nobody asked but the sweep */
     bool again;                       /* something came while it was running or settling */

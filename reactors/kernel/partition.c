@@ -188,8 +188,10 @@ static void partition_lost(void *argument, const int32_t *partitions, size_t cou
             partition_drop(partition);
     }
     kernel->revoking = false;
-    loop_timer_clear(kernel->revoke_timer);
+    if (!kernel->draining)
+        loop_timer_clear(kernel->revoke_timer);
     kernel_tell_ready(kernel);
+    kernel_check_drained(kernel);
 }
 
 /* Returns true if the event's id is among the newest of its partition, and remembers it. */

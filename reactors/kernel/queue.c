@@ -121,6 +121,7 @@ void queue_drop(struct kernel_work *work)
     mem_free(work->key);
     mem_free(work->note);
     mem_free(work->event_id);
+    mem_free(work->run_event_id);
     mem_free(work->reason);
     work->magic = 0;
     mem_free(work);

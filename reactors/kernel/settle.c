@@ -29,6 +29,9 @@
  * not park a key for ever. */
 #define SETTLE_WAIT_MAX_MS (24LL * 3600 * 1000)
 
+/* Within this time after a boot or a rebalance each STALLED key is looked at once, spread so that a restart is no burst. */
+#define SETTLE_STALLED_LOOK_MS (10LL * 60 * 1000)
+
 static const char *const settle_outcome_names[] = {
     [KERNEL_DONE] = "DONE",
     [KERNEL_RETRY] = "RETRY",
@@ -216,7 +219,10 @@ static void settle_apply_record(struct kernel_partition *home, const char *key,
     const char *outcome = json_text_or(record, "outcome", "RETRY");
     loop_timer_free(TAKE(work->timer));
     if (strcmp(outcome, settle_outcome_names[KERNEL_STALLED]) == 0) {
-        queue_set_state(work, WORK_STALLED);
+        /* What the person changed may have been changed while nobody looked: one look, at some time. */
+        work->not_before_ms =
+            loop_wall_ms(kernel->loop) + (int64_t)loop_random_below(kernel->loop, SETTLE_STALLED_LOOK_MS);
+        settle_wait(work);
         return;
     }
     const char *not_before = json_text_or(record, "not_before", "");
@@ -264,7 +270,7 @@ static void settle_take_over(struct kernel_partition *home, const char *key,
         return;
     }
     work->has_pending = true;
-    if (record->value == NULL && (work->state == WORK_WAITING || work->state == WORK_STALLED))
+    if (record->value == NULL && work->state != WORK_READY)
         queue_wake(work); /* the stranger's tombstone covers our record: write it again */
 }
 

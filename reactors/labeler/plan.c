@@ -42,7 +42,7 @@ static bool plan_is_present(const struct plan_input *input, const char *label)
     return false;
 }
 
-/* The newest entry for a label: by anybody else, or by nodag; NULL: none. */
+/* The newest entry for a label by anybody else, or by nodag; NULL: none. */
 static const struct plan_label_event *plan_newest(const struct plan_input *input, const char *label,
                                                   bool own)
 {
@@ -52,6 +52,19 @@ static const struct plan_label_event *plan_newest(const struct plan_input *input
             return event;
     }
     return NULL;
+}
+
+/* What others and nodag did last about a candidate. Entries are in one array, so pointers tell which was later. */
+struct plan_past {
+    const struct plan_label_event *other; /* newest by anybody else; NULL: none */
+    const struct plan_label_event *own;   /* newest by nodag; NULL: none */
+};
+
+static struct plan_past plan_past_of(const struct plan_input *input,
+                                     const struct plan_candidate *candidate)
+{
+    return (struct plan_past){.other = plan_newest(input, candidate->written, false),
+                              .own = plan_newest(input, candidate->written, true)};
 }
 
 /* True if nodag put the label there and nobody else decided anything about it. */
@@ -94,25 +107,50 @@ enum plan_verdict plan_why_not_predicted(const struct plan_candidate *candidate)
 static struct plan_decision plan_decide_present(const struct plan_input *input, size_t index)
 {
     const struct plan_candidate *candidate = &input->candidates[index];
-    const struct plan_label_event *other = plan_newest(input, candidate->written, false);
+    struct plan_past past = plan_past_of(input, candidate);
+    const char *actor = past.other != NULL ? past.other->actor : NULL;
+    if (past.other != NULL && !past.other->added && past.own != NULL && past.own->added &&
+        past.own > past.other)
+        return (struct plan_decision){.verdict = PLAN_TAKE_BACK, .by = actor};
     if (candidate->predicted)
         return (struct plan_decision){.verdict = PLAN_KEEP};
     if (!plan_is_own_doing(input, candidate->written))
-        return (struct plan_decision){.verdict = PLAN_ADDED_BY_PERSON,
-                                      .by = other != NULL ? other->actor : NULL};
+        return (struct plan_decision){.verdict = PLAN_ADDED_BY_PERSON, .by = actor};
     if (plan_may_write(candidate) != PLAN_ADD || plan_is_written_twice(input, index))
-        return (struct plan_decision){.verdict = plan_why_not_predicted(candidate)};
+        return (struct plan_decision){.verdict = plan_not_predicted(candidate)};
     return (struct plan_decision){.verdict = input->held_back ? PLAN_HELD_BACK : PLAN_REMOVE};
+}
+
+/* Somebody's removal that stands against adding the label; NULL: none. Labels are also known by the model's own name: after a
+ * renaming the timeline keeps the old one. */
+static const struct plan_label_event *plan_removal(const struct plan_input *input,
+                                                   const struct plan_candidate *candidate)
+{
+    struct plan_past past = plan_past_of(input, candidate);
+    if (past.other != NULL && !past.other->added)
+        return past.other;
+    /* The newest entry says that it was added, and it is not there: it was deleted from the repository. */
+    if (past.other != NULL && (past.own == NULL || past.other > past.own))
+        return past.other;
+    if (past.own != NULL && past.own->added && (past.other == NULL || past.own > past.other))
+        return past.own;
+    const struct plan_label_event *renamed = plan_newest(input, candidate->label, false);
+    return renamed != NULL && !renamed->added ? renamed : NULL;
 }
 
 static struct plan_decision plan_decide_absent(const struct plan_input *input, size_t index)
 {
     const struct plan_candidate *candidate = &input->candidates[index];
+    struct plan_past past = plan_past_of(input, candidate);
+    if (past.other != NULL && past.other->added && past.own != NULL && !past.own->added &&
+        past.own > past.other && candidate->existing != NULL)
+        return (struct plan_decision){.verdict = PLAN_GIVE_BACK, .by = past.other->actor};
     if (!candidate->predicted)
-        return (struct plan_decision){.verdict = plan_why_not_predicted(candidate)};
-    const struct plan_label_event *other = plan_newest(input, candidate->written, false);
-    if (other != NULL && !other->added)
-        return (struct plan_decision){.verdict = PLAN_REMOVED_BY_PERSON, .by = other->actor};
+        return (struct plan_decision){.verdict = plan_not_predicted(candidate)};
+    const struct plan_label_event *removal = plan_removal(input, candidate);
+    if (removal != NULL)
+        return (struct plan_decision){.verdict = PLAN_REMOVED_BY_PERSON,
+                                      .by = removal->is_own ? NULL : removal->actor};
     enum plan_verdict verdict = plan_may_write(candidate);
     if (verdict == PLAN_ADD && candidate->existing == NULL)
         verdict = PLAN_NO_SUCH_LABEL;
@@ -155,13 +193,13 @@ struct plan *plan_make(const struct plan_input *input)
         plan->decisions[i] = plan_is_present(input, candidate->written)
                                  ? plan_decide_present(input, i)
                                  : plan_decide_absent(input, i);
-        if (plan->decisions[i].verdict == PLAN_ADD)
+        enum plan_verdict verdict = plan->decisions[i].verdict;
+        if (verdict == PLAN_ADD || verdict == PLAN_GIVE_BACK)
             plan_append_unique(plan->add, &plan->add_count, candidate->existing);
-        if (plan->decisions[i].verdict == PLAN_REMOVE)
+        if (verdict == PLAN_REMOVE || verdict == PLAN_TAKE_BACK)
             plan_append_unique(plan->remove, &plan->remove_count, candidate->written);
-        if (plan->decisions[i].verdict == PLAN_ADD ||
-            (plan->decisions[i].verdict == PLAN_KEEP &&
-             plan_is_own_doing(input, candidate->written)))
+        if (verdict == PLAN_ADD ||
+            (verdict == PLAN_KEEP && plan_is_own_doing(input, candidate->written)))
             something_to_say = true;
     }
     plan_decide_comment(input, plan, something_to_say);

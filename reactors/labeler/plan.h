@@ -12,6 +12,10 @@
  * label there without any entry: never removed. Only what nodag itself put there, and nobody
  * touched since, may be removed when the model no longer predicts it.
  *
+ * A write of nodag's that lands late (sent, then cut off) may come after a person's decision. It is seen in the order of the entries and
+ * undone: what was added after somebody removed it is removed, what was removed after somebody added it is added again. A label whose newest
+ * entry says that it was added, and that is not there, was deleted from the repository by somebody: it counts as removed.
+ *
  * Invariants: `add` holds only labels that exist in the repository, are included and allowed, are
  * not on the issue, and were not removed by anybody else; `remove` holds only labels that are on
  * the issue by nodag's own hand; nothing is written on a held-back issue.
@@ -33,6 +37,8 @@
     X(PLAN_ADD, "predicted above its threshold")                                                   \
     X(PLAN_KEEP, "predicted, and already there")                                                   \
     X(PLAN_REMOVE, "nodag added it, and it is not predicted any more")                             \
+    X(PLAN_TAKE_BACK, "nodag added it too late: somebody had removed it")                          \
+    X(PLAN_GIVE_BACK, "nodag removed it too late: somebody had added it")                          \
     X(PLAN_BELOW, "below its threshold")                                                           \
     X(PLAN_NOT_BEST, "another label of its group is more likely")                                  \
     X(PLAN_NOT_PREDICTABLE, "the model does not reach its precision target for it")                \

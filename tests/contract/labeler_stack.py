@@ -210,7 +210,16 @@ class LabelerStack:
 
     @contextlib.contextmanager
     def ends(self, outcome):
-        """What happens inside leads to a reconcile that ends so."""
-        before = self.outcomes(outcome)
+        """What happens inside leads to a reconcile that is done, or stalled."""
+        other = {"done": "stalled", "stalled": "done"}[outcome]
+        before = {name: self.outcomes(name) for name in (outcome, other)}
         yield
-        wait_until(lambda: self.outcomes(outcome) > before, WAIT_S, f"a reconcile to end {outcome}", self.labeler.proc)
+
+        def ended():
+            if self.outcomes(outcome) > before[outcome]:
+                return True
+            if self.outcomes(other) > before[other]:
+                raise AssertionError(f"a reconcile ended {other} instead of {outcome}\n{self.labeler.proc.tail(2)}\n"
+                                     f"{self.proxy.violations()}")
+            return False
+        wait_until(ended, WAIT_S, f"a reconcile to end {outcome}", self.labeler.proc)

@@ -19,8 +19,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT / "deploy" / "loc
 
 from daemon import Daemon, run_program  # noqa: E402  (after the path above)
 from kafka import LocalKafka  # noqa: E402
+from labeler_stack import labeler_stack, module_labeler, stack  # noqa: F401, E402  (fixtures of test_labeler_*.py)
 from proc import Failed  # noqa: E402
-from topic import Topic, create_topics  # noqa: E402
+from topic import Topic  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +55,7 @@ def kafka(tmp_path_factory) -> LocalKafka:
 @pytest.fixture(scope="session")
 def topics_created(kafka: LocalKafka, bin_dir: Path) -> LocalKafka:
     """The broker with nodag's topics on it, as `nodag topics create` makes them."""
-    command = bin_dir / "nodag-topics"
-    if command.exists():
-        run_program([command, "create", "--brokers", kafka.brokers])
-    else:
-        create_topics(kafka.brokers)
+    run_program([bin_dir / "nodag-topics", "create", "--brokers", kafka.brokers])
     return kafka
 
 

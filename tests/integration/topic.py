@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
 READ_S = 60  # For reading what is there.
 POLL_S = 0.05  # Between two such questions.
@@ -97,14 +96,6 @@ class Topic:
         finally:
             consumer.close()
         return sorted(found, key=lambda record: (record.partition, record.offset))
-
-
-def create_topics(brokers: str) -> None:
-    """github.events as the topic table has it: for builds that have no nodag-topics."""
-    admin = AdminClient({"bootstrap.servers": brokers})
-    topic = NewTopic("github.events", PARTITIONS, 1, config={"max.message.bytes": str(MESSAGE_MAX_BYTES)})
-    for future in admin.create_topics([topic]).values():
-        future.result(ASK_S)
 
 
 def partition_of(key: bytes, partitions: int = PARTITIONS) -> int:

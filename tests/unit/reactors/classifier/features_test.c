@@ -192,7 +192,6 @@ static void test_blocks_have_their_length(void **state)
             double most = known ? 1 + config.cross_weight * config.cross_weight : 1;
             double title = squares[FEATURE_TITLE_WORDS];
             double body = squares[FEATURE_BODY_WORDS] / (0.25 * 0.25);
-            print_message("%zu %d %f %f\n", r, known, title, body);
             assert_true(title > 0.999 && title < most + 0.001 && body > 0.999 &&
                         body < most + 0.001);
             assert_true(known == 0 || title > 1.1);

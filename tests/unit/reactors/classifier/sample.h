@@ -44,12 +44,13 @@ static inline char *sample_csv(void)
             is_bug ? bug_words[(random >> 24) % 4] : feature_words[(random >> 24) % 4];
         result = buffer_append_format(
             &csv,
-            "%s,2024-05-%02u %02u:00:00,%s%s%s%s,%s the %s %s,\"### What happened\n\n%s %s%s\"\n",
+            "%s,2024-05-%02u %02u:00:00,%s%s%s%s,%s the %s %s,\"### What happened\n\n%s %s%s in "
+            "case %u\"\n",
             is_first ? "one/alpha" : "two/beta", 1 + r / 24, r % 24, is_bug ? "bug" : "feature",
             has_handle && is_first ? ";docs" : "", (random >> 12) % 4 == 0 ? ";noise" : "",
             r % 80 == 5 ? ";rare" : "", is_bug ? "It" : "Please", things[r % 5], verb,
             is_bug ? "after an update it" : "it would be good to", verb,
-            has_handle ? " handle" : "");
+            has_handle ? " handle" : "", r);
     }
     assert_int_equal(result, 0);
     return buffer_take(&csv);

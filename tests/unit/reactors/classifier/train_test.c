@@ -50,7 +50,7 @@ static void test_learns_what_can_be_learnt(void **state)
     struct train_config config;
     sample_config(&config);
     config.precision_target =
-        0.95; /* else thresholds reach down to what is wrong one time in five */
+        0.9; /* else thresholds reach down to what is wrong one time in five */
     size_t byte_count = 0;
     CLEANUP(mem_free) void *bytes = sample_train(dataset, &config, &byte_count);
     CLEANUP(classifier_free) struct classifier *classifier = load_or_fail(bytes, byte_count);
@@ -124,7 +124,9 @@ static void test_picks_labels(void **state)
     size_t count = 0;
     CLEANUP(mem_free)
     uint32_t *all = train_pick_labels(dataset, rows, dataset->row_count, &config, &count);
-    assert_int_equal(count, 4); /* all but rare */
+    assert_int_equal(count, 4);
+    for (size_t l = 0; l < count; l++)
+        assert_string_not_equal(dataset->label_names[all[l]], "rare");
     config.label_globs = only_b;
     config.label_glob_count = 1;
     CLEANUP(mem_free)
@@ -208,6 +210,7 @@ static void test_model_says_what_the_fit_says(void **state)
     struct fit *fit =
         fit_rows(&config.fit, rows, dataset->row_count, labels, label_count, NULL, NULL);
     for (size_t l = 0; l < label_count; l++) {
+        bool has_line = false;
         double slope =
             0; /* the calibration: logit = slope × decision + offset, the same for every row */
         double offset = 0;
@@ -222,11 +225,12 @@ static void test_model_says_what_the_fit_says(void **state)
             if (r == 0) {
                 first[0] = decisions[l];
                 first[1] = logit;
-            } else if (slope == 0 && fabs(decisions[l] - first[0]) > 0.3) {
+            } else if (!has_line && fabs(decisions[l] - first[0]) > 0.3) {
                 slope = (logit - first[1]) / (decisions[l] - first[0]);
                 offset = logit - slope * decisions[l];
-                assert_true(slope > 0);
-            } else if (slope > 0) {
+                has_line = true;
+                assert_true(slope > -STORED_TOLERANCE);
+            } else if (has_line) {
                 assert_true(fabs(slope * decisions[l] + offset - logit) <
                             STORED_TOLERANCE * (1 + fabs(logit)));
             }

@@ -4,7 +4,7 @@
  * Design: one table of texts with the index of the first wrong byte; each is fed whole and byte by byte, which
  * must agree.
  */
-#include "ingest/github/utf8.h"
+#include "base/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

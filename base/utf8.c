@@ -4,7 +4,7 @@
  * Design: what may follow is kept as a count and the range of the next byte, so that a piece may end anywhere. Payloads
  * are mostly ASCII, so eight bytes are looked at together where they can be.
  */
-#include "ingest/github/utf8.h"
+#include "base/utf8.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -73,4 +73,24 @@ size_t utf8_feed(struct utf8 *utf8, const uint8_t *bytes, size_t byte_count)
         at++;
     }
     return byte_count;
+}
+
+void utf8_clean(char *text)
+{
+    size_t byte_count = strlen(text);
+    size_t begun = 0; /* where the sequence under way begins */
+    struct utf8 utf8 = {0};
+    for (size_t at = 0; at < byte_count;) {
+        if (utf8.left == 0)
+            begun = at;
+        if (utf8_feed(&utf8, (const uint8_t *)text + at, 1) == 1) {
+            at++;
+            continue;
+        }
+        text[begun] = '?';
+        utf8 = (struct utf8){0};
+        at = begun + 1; /* what followed may begin a sequence of its own */
+    }
+    if (utf8.left > 0)
+        memset(text + begun, '?', byte_count - begun);
 }

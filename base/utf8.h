@@ -6,8 +6,8 @@
  *
  * Invariant: the verdict does not depend on where the pieces are cut.
  */
-#ifndef NODAG_INGEST_GITHUB_UTF8_H
-#define NODAG_INGEST_GITHUB_UTF8_H
+#ifndef NODAG_BASE_UTF8_H
+#define NODAG_BASE_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,5 +21,11 @@ struct utf8 {
 
 /* Checks the next piece. Returns `byte_count`, or the index of the first byte that is wrong. Any thread. */
 size_t utf8_feed(struct utf8 *utf8, const uint8_t *bytes, size_t byte_count);
+
+/*
+ * Replaces every byte of a NUL-terminated text that is not part of a well-formed sequence by '?': what was cut in the middle of a
+ * character, or came from outside, can then stand in JSON. Any thread.
+ */
+void utf8_clean(char *text);
 
 #endif
