@@ -8,8 +8,7 @@
  *
  *   publish ──▶ delivered(code, partition, offset)           exactly once for each accepted message
  *   group   ──▶ assigned → record* → revoking → (given up by the owner) → …   or lost
- *   reader  ──▶ record* → caught_up(partition)               from the beginning; no group, no
- * offsets stored
+ *   reader  ──▶ record* → caught_up(partition)               from the beginning; nothing is stored
  *
  * Invariants: all callbacks run on the loop thread, never from within the call that started them; a
  * record is borrowed for the callback only; a stored offset is committed later and never goes back

@@ -1,13 +1,15 @@
 /*
- * The Kafka bus: making and ending it, reachability, partition counts, reaping of handles. See bus_kafka.h and the map in
- * bus_kafka_private.h.
+ * The Kafka bus: making and ending it, reachability, partition counts, reaping of handles. See
+ * bus_kafka.h and the map in bus_kafka_private.h.
  *
- * Design: whether the cluster can be reached is told by the watch, which asks every PROBE_TICKS and, while something looks wrong
- * (an error event, a record that was not acknowledged in time), every second; every acknowledged or consumed record
- * is proof that it can. So a broker that closes an idle connection makes nobody unready.
+ * Design: whether the cluster can be reached is told by the watch, which asks every PROBE_TICKS
+ * and, while something looks wrong (an error event, a record that was not acknowledged in time),
+ * every second; every acknowledged or consumed record is proof that it can. So a broker that closes
+ * an idle connection makes nobody unready.
  *
- * Destroying a librdkafka handle waits for its threads; each one is given to a reaper thread, which also ends the watch on
- * it. bus_kafka_free waits for the reapers up to REAP_WAIT_MS each and abandons those that hang: the process is about to end.
+ * Destroying a librdkafka handle waits for its threads; each one is given to a reaper thread, which
+ * also ends the watch on it. bus_kafka_free waits for the reapers up to REAP_WAIT_MS each and
+ * abandons those that hang: the process is about to end.
  *
  * Invariants: `state` is called on changes only; a count that was known once stays known.
  */
@@ -30,13 +32,18 @@
 /* How often the bus looks after itself. */
 #define BUS_TICK_MS 1000
 
-/* Ticks between two questions for metadata while all is well: new partitions are seen within half a minute. */
+/*
+ * Ticks between two questions for metadata while all is well: new partitions are seen within half a
+ * minute.
+ */
 #define PROBE_TICKS 30
 
 /* How long bus_kafka_free waits for one handle. */
 #define REAP_WAIT_MS 5000
 
-/* Bounds of the delivery histogram, in seconds: from a local broker to the default message timeout. */
+/*
+ * Bounds of the delivery histogram, in seconds: from a local broker to the default message timeout.
+ */
 static const double delivery_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                          0.1,   0.25,   0.5,   1,    2.5,   5};
 

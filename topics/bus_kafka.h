@@ -33,7 +33,10 @@ struct bus_kafka_settings {
     int64_t queue_max_bytes;    /* --queue-bytes: bound of the producer's queue */
 };
 
-/* Rows for the option tables of commands: where the brokers are. `type` is the settings struct, `member` its struct bus_kafka_settings. */
+/*
+ * Rows for the option tables of commands: where the brokers are. `type` is the settings struct,
+ * `member` its struct bus_kafka_settings.
+ */
 #define BUS_KAFKA_CONNECT_ROWS(type, member)                                                       \
     {.name = "brokers",                                                                            \
      .letter = 'b',                                                                                \

@@ -1,11 +1,13 @@
 /*
- * The Kafka bus: from settings and the file of properties to librdkafka's configuration; error codes; librdkafka's log.
+ * The Kafka bus: from settings and the file of properties to librdkafka's configuration; error
+ * codes; librdkafka's log.
  *
- * Design: a configuration is made in three layers, the later winning: our defaults, which the file may change; the file; and what
- * carries a promise, which the file may not even name (kafka_properties_read refuses it with the reason). The file is
- * checked once against a scratch configuration, so that a mistake is told with its line before anything starts.
- * Source: librdkafka's CONFIGURATION.md; Apache Kafka's protocol guide for the fetch sizes (KIP-74: a first batch that is larger than
- * the fetch size is still given whole).
+ * Design: a configuration is made in three layers, the later winning: our defaults, which the file
+ * may change; the file; and what carries a promise, which the file may not even name
+ * (kafka_properties_read refuses it with the reason). The file is checked once against a scratch
+ * configuration, so that a mistake is told with its line before anything starts.
+ * Source: librdkafka's CONFIGURATION.md; Apache Kafka's protocol guide for the fetch sizes (KIP-74:
+ * a first batch that is larger than the fetch size is still given whole).
  *
  * Invariant: no value of the file is ever written into an error or a log: it may be a secret.
  */
@@ -58,6 +60,8 @@ static const struct kafka_row rows[] = {
     {KAFKA_PRODUCER, "partitioner", "murmur2_random", true},
     {KAFKA_GROUP, "enable.auto.commit", "true", true},
     {KAFKA_GROUP, "auto.commit.interval.ms", "1000", true},
+    /* bus_kafka_group.c abandons what was not given up a minute before the broker would. */
+    {KAFKA_GROUP, "max.poll.interval.ms", "300000", true},
     {KAFKA_CONSUMERS, "enable.auto.offset.store", "false", true},
     {KAFKA_CONSUMERS, "auto.offset.reset", "earliest", true},
     {KAFKA_CONSUMERS, "isolation.level", "read_committed", true},
@@ -217,8 +221,9 @@ void kafka_properties_release(struct kafka_properties *properties)
 static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
 {
     /*
-     * "X is a consumer property": the file is shared by producers and consumers, as it should be. And the mock cluster says of
-     * itself at every turn that it is too old to be told not to create topics.
+     * "X is a consumer property": the file is shared by producers and consumers, as it should be.
+     * And the mock cluster says of itself at every turn that it is too old to be told not to create
+     * topics.
      */
     if (strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "AUTOCREATE") == 0)
         return;

@@ -5,16 +5,19 @@
  * Design: one librdkafka handle for the producer, one for each group, one for each reader. Each has
  * a queue that carries its events, and each queue a bridge to the loop:
  *
- *      librdkafka threads ──▶ queue ──eventfd──▶ loop ──▶ kafka_queue turn: at most
- * KAFKA_EVENTS_PER_TURN events │ producer: delivery reports ◀──────────────┼──────────────▶ reader:
- * records, ends of partitions └─▶ group: records, rebalances
+ *      librdkafka threads ──▶ queue ──eventfd──▶ loop ──▶ turn: some KAFKA_EVENTS_PER_TURN events
+ *                                                              │
+ *          producer: delivery reports ◀────────────────────────┼──▶ reader: records, ends
+ *                                                              └──▶ group: records, rebalances
  *
- *      bus_kafka.c           making and ending the bus, reachability, partition counts, reaping of
- * handles bus_kafka_conf.c      settings → librdkafka's configuration, the file of properties,
- * error codes bus_kafka_queue.c     the bridge bus_kafka_watch.c     a thread that asks for
- * metadata, because librdkafka's call for that blocks bus_kafka_producer.c  bus_publish and
- * deliveries bus_kafka_group.c     bus_join and its siblings bus_kafka_reader.c    bus_read and its
- * siblings
+ *      bus_kafka.c            making and ending the bus, reachability, counts, reaping of handles
+ *      bus_kafka_conf.c       settings → librdkafka's configuration, file of properties, error codes
+ *      bus_kafka_queue.c      the bridge
+ *      bus_kafka_watch.c      a thread that asks for metadata: librdkafka's call for that blocks
+ *      bus_kafka_producer.c   bus_publish and deliveries
+ *      bus_kafka_group.c      bus_join, bus_group_leave: a group's handle
+ *      bus_kafka_rebalance.c  a group's partitions, records and offsets
+ *      bus_kafka_reader.c     bus_read and its siblings
  *
  * Invariants: librdkafka's threads never touch anything of ours but the log, the eventfds and the
  * watch's mutex; a handle is never destroyed on the loop thread, because that waits for threads: a

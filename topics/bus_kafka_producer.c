@@ -1,18 +1,21 @@
 /*
  * The Kafka bus: publishing.
  *
- * Design: each accepted message has a `struct kafka_delivery` that travels through librdkafka as its opaque and comes back with the
- * delivery report. All of them stand in one list, so that none is forgotten, whatever happens to the handle:
+ * Design: each accepted message has a `struct kafka_delivery` that travels through librdkafka as
+ * its opaque and comes back with the delivery report. All of them stand in one list, so that none
+ * is forgotten, whatever happens to the handle:
  *
  *      publish ──▶ list + rd_kafka_producev ──▶ delivery report ──▶ delivered(code), out of the list
  *                     └─ refused by librdkafka for another reason than a full queue ──▶ delivered(code) from the loop
  *
- * A fatal error of the idempotent producer (the broker lost its sequence numbers, for example) makes the handle useless for ever.
- * Then every message still in the list is answered with ERR_TIMEOUT (it may or may not stand in its topic, which is the
- * truth) and a new handle is made; publishers go on with a new sequence. Nothing is sent twice by ourselves.
+ * A fatal error of the idempotent producer (the broker lost its sequence numbers, for example)
+ * makes the handle useless for ever. Then every message still in the list is answered with
+ * ERR_TIMEOUT (it may or may not stand in its topic, which is the truth) and a new handle is made;
+ * publishers go on with a new sequence. Nothing is sent twice by ourselves.
  *
- * Invariants: a delivery is in the list from the moment it is accepted until the moment its owner is called; callbacks are
- * called from the loop only; opaques of a handle that was given to the reaper are never looked at again.
+ * Invariants: a delivery is in the list from the moment it is accepted until the moment its owner
+ * is called; callbacks are called from the loop only; opaques of a handle that was given to the
+ * reaper are never looked at again.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -193,7 +196,9 @@ static void producer_release_handle(struct kafka_producer *producer)
     producer->queue = NULL;
 }
 
-/* Answers every message that the lost handle had; those that are refused have their answer coming. */
+/*
+ * Answers every message that the lost handle had; those that are refused have their answer coming.
+ */
 static void producer_fail_deliveries(struct kafka_producer *producer)
 {
     for (struct kafka_delivery *delivery = producer->deliveries; delivery != NULL;

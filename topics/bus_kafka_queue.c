@@ -1,11 +1,13 @@
 /*
  * The Kafka bus: a queue of librdkafka on the loop.
  *
- * Design: librdkafka writes to the eventfd when something comes into the queue that nobody looked at since; so a turn first
- * empties the eventfd, then takes events until there are none. A turn takes at most KAFKA_EVENTS_PER_TURN; if that was not all
- * it writes to the eventfd itself, which brings the next turn after every other descriptor had its own. In this order no event can be
- * overlooked: what comes in after the last look writes again. A slow tick turns, too, because a consumer that is not polled for
- * max.poll.interval.ms is thrown out of its group, and a quiet one would never be polled.
+ * Design: librdkafka writes to the eventfd when something comes into the queue that nobody looked
+ * at since; so a turn first empties the eventfd, then takes events until there are none. A turn
+ * takes at most KAFKA_EVENTS_PER_TURN; if that was not all it writes to the eventfd itself, which
+ * brings the next turn after every other descriptor had its own. In this order no event can be
+ * overlooked: what comes in after the last look writes again. A slow tick turns, too, because a
+ * consumer that is not polled for max.poll.interval.ms is thrown out of its group, and a quiet one
+ * would never be polled.
  *
  * Invariants: no event is held when `closed` is called; after it nothing of the queue is touched.
  */

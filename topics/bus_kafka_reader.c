@@ -1,13 +1,14 @@
 /*
  * The Kafka bus: reading a topic without a group.
  *
- * Design: librdkafka's simple consumer with all partitions on one queue. It needs no group, and so no right on one; it stores no
- * offsets. It says when the end of a partition was reached (enable.partition.eof): the first time that happens after a partition was
- * added, everything that stood there at that moment has been handed out, also where the last records are gone by
+ * Design: librdkafka's simple consumer with all partitions on one queue. It needs no group, and so
+ * no right on one; it stores no offsets. It says when the end of a partition was reached
+ * (enable.partition.eof): the first time that happens after a partition was added, everything that
+ * stood there at that moment has been handed out, also where the last records are gone by
  * compaction or belong to aborted transactions.
  *
- * Invariants: a record of a partition that is not read is dropped; offsets rise within a reading; caught_up comes once for each
- * addition.
+ * Invariants: a record of a partition that is not read is dropped; offsets rise within a reading;
+ * caught_up comes once for each addition.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -1,14 +1,15 @@
 /*
  * The Kafka bus: a thread that asks for metadata.
  *
- * Design: rd_kafka_metadata() blocks for up to its timeout and has no other form, so it runs in a thread of its own. The loop pokes
- * it; it asks for each topic that somebody wants to know of, writes the result under the mutex and wakes the loop by an eventfd.
- * It reads no clock: when to ask again is the loop's matter. The requests also show whether the cluster can be reached.
+ * Design: rd_kafka_metadata() blocks for up to its timeout and has no other form, so it runs in a
+ * thread of its own. The loop pokes it; it asks for each topic that somebody wants to know of,
+ * writes the result under the mutex and wakes the loop by an eventfd. It reads no clock: when to
+ * ask again is the loop's matter. The requests also show whether the cluster can be reached.
  *
  *      loop ──poke, ask──▶ (mutex, condition) ──▶ thread ──rd_kafka_metadata──▶ result (mutex) ──eventfd──▶ loop: news
  *
- * Invariants: everything between the threads is guarded by `mutex`; the thread calls nothing of ours; asking does not create topics
- * (allow.auto.create.topics=false).
+ * Invariants: everything between the threads is guarded by `mutex`; the thread calls nothing of
+ * ours; asking does not create topics (allow.auto.create.topics=false).
  */
 #include <assert.h>
 #include <pthread.h>

@@ -1,17 +1,18 @@
 /*
- * The memory bus: cluster, records, connections, publishing and readers. See bus_memory.h; groups are in bus_memory_group.c, and
- * what makes things happen later in bus_memory_activity.c.
+ * The memory bus: cluster, records, connections, publishing and readers. See bus_memory.h; groups
+ * are in bus_memory_group.c, and what makes things happen later in bus_memory_activity.c.
  *
- * Design: bus_memory_private.h draws the objects and the life of an activity. A message takes two steps through its outbox, so
- * that a crash can fall between them:
+ * Design: bus_memory_private.h draws the objects and the life of an activity. A message takes two
+ * steps through its outbox, so that a crash can fall between them:
  *
  *      publish ──▶ outbox ──step──▶ appended to the partition (or failed by a fault) ──step──▶ delivered(code, …)
  *
- * A crash (bus_memory_close) decides by chance up to which message each outbox still reached the broker, and tells all owners
- * ERR_CANCELLED.
+ * A crash (bus_memory_close) decides by chance up to which message each outbox still reached the
+ * broker, and tells all owners ERR_CANCELLED.
  *
- * Invariants: messages of one connection for one partition are appended in the order in which they were published; a record never
- * moves in memory once it was appended; no randomness is drawn for a fault whose chance is 0.
+ * Invariants: messages of one connection for one partition are appended in the order in which they
+ * were published; a record never moves in memory once it was appended; no randomness is drawn for a
+ * fault whose chance is 0.
  */
 #include "topics/bus_memory.h"
 
@@ -67,7 +68,10 @@ static struct event_header *copy_headers(const struct event_header *headers, siz
     return copies;
 }
 
-/* Makes a record of a message, which has a place but no offset yet; takes the value where the message says so. */
+/*
+ * Makes a record of a message, which has a place but no offset yet; takes the value where the
+ * message says so.
+ */
 static struct stored *stored_new(const struct bus_message *message, int32_t partition)
 {
     struct stored *stored = MEM_NEW(struct stored);
@@ -222,8 +226,8 @@ static int memory_publish(struct bus *bus, const struct bus_message *message,
 }
 
 /*
- * Empties an outbox at a crash: a part of what was under way, by chance, still reaches its topic, in order. The messages are moved to
- * `cancelled`.
+ * Empties an outbox at a crash: a part of what was under way, by chance, still reaches its topic,
+ * in order. The messages are moved to `cancelled`.
  */
 static void outbox_crash(struct outbox *outbox, struct outgoing ***cancelled)
 {

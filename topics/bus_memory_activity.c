@@ -1,10 +1,13 @@
 /*
- * The memory bus: what happens later, and in which order. See the picture of an activity in bus_memory_private.h.
+ * The memory bus: what happens later, and in which order. See the picture of an activity in
+ * bus_memory_private.h.
  *
- * Design: one pump, deferred on the loop while anything is ready, draws one ready activity at a time. The list of ready ones is an
- * array without order; each activity knows its place in it, so that it can be taken out again.
+ * Design: one pump, deferred on the loop while anything is ready, draws one ready activity at a
+ * time. The list of ready ones is an array without order; each activity knows its place in it, so
+ * that it can be taken out again.
  *
- * Invariants: ready[i]->ready_index == i; the pump is deferred whenever the list is not empty, and at most once.
+ * Invariants: ready[i]->ready_index == i; the pump is deferred whenever the list is not empty, and
+ * at most once.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -1,18 +1,22 @@
 /*
  * The memory bus: consumer groups. See bus_memory.h and bus_memory_private.h.
  *
- * Design: the eager protocol. Whenever the set of members changes (or a fault says so), every member is asked for all that it owns;
- * when the last one gave up, everything is dealt out anew, from the committed offsets.
+ * Design: the eager protocol. Whenever the set of members changes (or a fault says so), every
+ * member is asked for all that it owns; when the last one gave up, everything is dealt out anew,
+ * from the committed offsets.
  *
- *      JOINING ─▶ IDLE ─▶ ASSIGNING ─▶ OWNING ─▶ REVOKING ─▶ ASKED ─▶ IDLE …      a member is told in ASSIGNING and REVOKING
- *                   (any of them) ─▶ LOSING ─▶ JOINING                            fenced first, told later: a zombie meanwhile
+ *      JOINING ─▶ IDLE ─▶ ASSIGNING ─▶ OWNING ─▶ REVOKING ─▶ ASKED ─▶ IDLE …
+ *                   (any of them) ─▶ LOSING ─▶ JOINING     fenced first, told later: a zombie
  *                   (any of them) ─▶ LEAVING ─▶ freed
  *
- * A third of the rebalances that the fault `rebalance` makes are losses: the member's partitions go to others at once, while it
- * learns of it only later, as happens when a process was paused for longer than its session.
+ * In ASSIGNING and REVOKING the member is about to be told.
  *
- * Invariants: in ASKED, IDLE and LOSING no record is delivered; a stored offset is committed only while the member
- * owns the partition; a partition has one owner that is not fenced.
+ * A third of the rebalances that the fault `rebalance` makes are losses: the member's partitions go
+ * to others at once, while it learns of it only later, as happens when a process was paused for
+ * longer than its session.
+ *
+ * Invariants: in ASKED, IDLE and LOSING no record is delivered; a stored offset is committed only
+ * while the member owns the partition; a partition has one owner that is not fenced.
  */
 #include <assert.h>
 #include <stdlib.h>

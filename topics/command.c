@@ -15,7 +15,10 @@ bool command_begin(const struct option_program *program, int argc, char **argv, 
     *ret_status = EXIT_STATUS_OK;
     if (code != 0)
         *ret_status = option_complain(program, &error);
-    /* librdkafka's own lines would stand between those of the command, which tells its failures itself. */
+    /*
+     * librdkafka's own lines would stand between those of the command, which tells its failures
+     * itself.
+     */
     log_configure(program->name, LOG_LEVEL_ERROR);
     return code == 0 && result == OPTION_RUN;
 }

@@ -1,9 +1,10 @@
 /*
  * The event envelope: see envelope.h.
  *
- * Design: ENVELOPE_TABLE is expanded into an array of (header name, offset of the member, required), and both
- * directions walk it, so that they cannot disagree. specversion and time stand apart: one is a constant, the other
- * a number. In Kafka's binding header values are plain UTF-8 without percent-encoding.
+ * Design: ENVELOPE_TABLE is expanded into an array of (header name, offset of the member,
+ * required), and both directions walk it, so that they cannot disagree. specversion and time stand
+ * apart: one is a constant, the other a number. In Kafka's binding header values are plain UTF-8
+ * without percent-encoding.
  *
  * Invariant: one function, check_value, says what a value may be, for both directions.
  */
@@ -22,7 +23,10 @@
 /* See above. */
 #define HEADER_TIME "ce_time"
 
-/* Shortest RFC 3339 date-time, 2026-11-01T12:34:56Z: keeps out the bare dates that time_from_text reads too. */
+/*
+ * Shortest RFC 3339 date-time, 2026-11-01T12:34:56Z: keeps out the bare dates that time_from_text
+ * reads too.
+ */
 #define TIME_LEAST_BYTES 20
 
 /* 9999-12-31T23:59:59.999Z, the last time that RFC 3339 can write. */
@@ -57,8 +61,8 @@ bool text_equals(struct text text, const char *string)
 }
 
 /*
- * Returns the length of the well-formed UTF-8 sequence at `bytes` (Unicode 15, table 3-7), 0 if there is none, and
- * its code point.
+ * Returns the length of the well-formed UTF-8 sequence at `bytes` (Unicode 15, table 3-7), 0 if
+ * there is none, and its code point.
  */
 static size_t utf8_sequence(const uint8_t *bytes, size_t left, uint32_t *ret_code_point)
 {

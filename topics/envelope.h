@@ -84,8 +84,9 @@ struct text text_of(const char *string);
 bool text_equals(struct text text, const char *string);
 
 /*
- * Returns the length (1..4) of the character at the start of `bytes`, `left` ≥ 1 of them: well-formed UTF-8 and no control character
- * (U+0000–U+001F, U+007F–U+009F). 0 if there is none. Any thread.
+ * Returns the length (1..4) of the character at the start of `bytes`, `left` ≥ 1 of them:
+ * well-formed UTF-8 and no control character (U+0000–U+001F, U+007F–U+009F). 0 if there is none.
+ * Any thread.
  */
 size_t text_printable_bytes(const char *bytes, size_t left);
 

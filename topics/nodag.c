@@ -1,10 +1,11 @@
 /*
  * nodag: `nodag X …` runs the executable `nodag-X`, as git's command does.
  *
- * Design: a command is looked for beside this executable first, so that a build folder and an installation never mix, then
- * on the PATH, so that anyone can add one in any language. Nothing of a command is linked here. One line about each known
- * command is kept in a table below, because asking ten executables would make `nodag --help` slow; a command that the
- * table does not have is listed by its name.
+ * Design: a command is looked for beside this executable first, so that a build folder and an
+ * installation never mix, then on the PATH, so that anyone can add one in any language. Nothing of
+ * a command is linked here. One line about each known command is kept in a table below, because
+ * asking ten executables would make `nodag --help` slow; a command that the table does not have is
+ * listed by its name.
  *
  *      nodag X args      exec nodag-X args          nodag help X    exec nodag-X --help
  *      nodag | --help    the list                   nodag completion bash
@@ -34,7 +35,9 @@
 /* Most commands that are listed: a PATH with more of them is a mistake. */
 #define COMMANDS_MAX 256
 
-/* What is known of the commands that come with nodag, in the order in which a newcomer meets them. */
+/*
+ * What is known of the commands that come with nodag, in the order in which a newcomer meets them.
+ */
 static const struct {
     const char *name;
     const char *summary;

@@ -1,8 +1,9 @@
 /*
  * nodag-status: what is pending. Runs as `nodag status`.
  *
- * Design: folds the topic `pending` from its beginning to its end: the newest record of each key counts, a tombstone removes it.
- * A record that is no JSON is shown as damaged, not left out: somebody must see it.
+ * Design: folds the topic `pending` from its beginning to its end: the newest record of each key
+ * counts, a tombstone removes it. A record that is no JSON is shown as damaged, not left out:
+ * somebody must see it.
  *
  * Invariant: memory is bounded by what is pending, which the reactors bound, and by KEYS_MAX.
  */

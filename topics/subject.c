@@ -1,12 +1,15 @@
 /*
  * Subject keys and the partition of a key: see subject.h.
  *
- * Design: keys are plain text, so that they can be read on a terminal and typed. Reading is strict: decimal
- * without sign, spaces or leading zeros, so that one subject has one key and so one partition.
+ * Design: keys are plain text, so that they can be read on a terminal and typed. Reading is strict:
+ * decimal without sign, spaces or leading zeros, so that one subject has one key and so one
+ * partition.
  *
- * The partitioner is Apache Kafka's default one for keyed records: 32-bit MurmurHash2 (Austin Appleby's public
- * algorithm) with the seed that Kafka's Java client fixed, its sign bit cleared, modulo the number of partitions.
- * Source: Apache Kafka's documentation of the producer's default partitioner and librdkafka's `murmur2`.
+ * The partitioner is Apache Kafka's default one for keyed records: 32-bit MurmurHash2 (Austin
+ * Appleby's public algorithm) with the seed that Kafka's Java client fixed, its sign bit cleared,
+ * modulo the number of partitions.
+ * Source: Apache Kafka's documentation of the producer's default partitioner and librdkafka's
+ * `murmur2`.
  */
 #include "topics/subject.h"
 

@@ -1,12 +1,13 @@
 /*
  * nodag-tail: reads a topic. Runs as `nodag tail TOPIC`.
  *
- * Design: a scan of all partitions. Without a time or a filter the newest records are shown: they are rendered, kept, and printed in
- * the order of their times when all partitions were read to the end. Otherwise records are printed as they come, which keeps the order
- * within a partition, and so for a key, but not between partitions.
+ * Design: a scan of all partitions. Without a time or a filter the newest records are shown: they
+ * are rendered, kept, and printed in the order of their times when all partitions were read to the
+ * end. Otherwise records are printed as they come, which keeps the order within a partition, and so
+ * for a key, but not between partitions.
  *
- * Invariants: at most --number records, and at most KEPT_MAX_BYTES of them, are kept; the payload of a record is never parsed to
- * decide whether it is shown.
+ * Invariants: at most --number records, and at most KEPT_MAX_BYTES of them, are kept; the payload
+ * of a record is never parsed to decide whether it is shown.
  */
 #include <signal.h>
 #include <stdio.h>

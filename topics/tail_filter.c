@@ -1,8 +1,9 @@
 /*
  * Which records `nodag tail` shows: see tail_filter.h.
  *
- * Design: a name is compared with ce_githubrepository without regard to case, as GitHub does; the number with the key (`ID#number`),
- * and where the key has none with ce_subject: a comment's subject is the comment, but its key is its issue's.
+ * Design: a name is compared with ce_githubrepository without regard to case, as GitHub does; the
+ * number with the key (`ID#number`), and where the key has none with ce_subject: a comment's
+ * subject is the comment, but its key is its issue's.
  */
 #include "topics/tail_filter.h"
 

@@ -31,7 +31,10 @@ struct tail_filter {
 int tail_filter_set_name(struct tail_filter *filter, const char *name,
                          struct error *error) MUST_CHECK;
 
-/* Reads a point in time: RFC 3339, a date, or how long ago it was (10m, 2h, 30d). ERR_USAGE. Any thread. */
+/*
+ * Reads a point in time: RFC 3339, a date, or how long ago it was (10m, 2h, 30d). ERR_USAGE. Any
+ * thread.
+ */
 int tail_parse_time(const char *text, int64_t now_ms, int64_t *ret_wall_ms,
                     struct error *error) MUST_CHECK;
 

@@ -1,9 +1,10 @@
 /*
  * How `nodag tail` shows a record: see tail_print.h.
  *
- * Design: for people, a line with place, time and key, then the headers in two columns, then the payload or its size. The JSON form
- * has the members topic, partition, offset, time, key, headers and value; bytes that are not UTF-8 stand under the same name with
- * `_base64` behind it; a header that stands several times is an array.
+ * Design: for people, a line with place, time and key, then the headers in two columns, then the
+ * payload or its size. The JSON form has the members topic, partition, offset, time, key, headers
+ * and value; bytes that are not UTF-8 stand under the same name with `_base64` behind it; a header
+ * that stands several times is an array.
  */
 #include "topics/tail_print.h"
 

@@ -1,10 +1,12 @@
 /*
- * How `nodag tail` shows a record: for people, or as one line of JSON. Pure; private to the command.
+ * How `nodag tail` shows a record: for people, or as one line of JSON. Pure; private to the
+ * command.
  *
- * Design: a record is rendered into a buffer, so that the newest few can be kept and sorted without their records.
+ * Design: a record is rendered into a buffer, so that the newest few can be kept and sorted without
+ * their records.
  *
- * Invariant: what a stranger wrote cannot act on a terminal: control characters are written as \xNN (JSON: as escapes), unless the raw
- * payload was asked for and goes to a file or pipe.
+ * Invariant: what a stranger wrote cannot act on a terminal: control characters are written as \xNN
+ * (JSON: as escapes), unless the raw payload was asked for and goes to a file or pipe.
  */
 #ifndef NODAG_TOPICS_TAIL_PRINT_H
 #define NODAG_TOPICS_TAIL_PRINT_H

@@ -1,8 +1,9 @@
 /*
  * A table for people: see text_table.h.
  *
- * Design: cells are escaped when they are added, so that widths are those of what is printed. A column's width is counted in code
- * points; wide and combining characters would be off by some, which moves a column and loses nothing.
+ * Design: cells are escaped when they are added, so that widths are those of what is printed. A
+ * column's width is counted in code points; wide and combining characters would be off by some,
+ * which moves a column and loses nothing.
  */
 #include "topics/text_table.h"
 

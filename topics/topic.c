@@ -1,8 +1,8 @@
 /*
  * The table of topics: see topic.h.
  *
- * Design: the table is expanded once into an array in the order of the enum, so that a row is found by its
- * number. Names are few, so they are found by looking at each.
+ * Design: the table is expanded once into an array in the order of the enum, so that a row is found
+ * by its number. Names are few, so they are found by looking at each.
  *
  * Invariant: rows[t].id == t.
  */

@@ -1,9 +1,10 @@
 /*
  * How a topic should be, and what differs: see topic_plan.h.
  *
- * Design: the configurations of a plan are what is set explicitly, whatever the broker's defaults are; a value of -1 in the topic
- * table for segment.ms or min.compaction.lag.ms leaves the broker's default, and is not compared. retention.bytes is always
- * unlimited: a broker's default in bytes would drop events before their time.
+ * Design: the configurations of a plan are what is set explicitly, whatever the broker's defaults
+ * are; a value of -1 in the topic table for segment.ms or min.compaction.lag.ms leaves the broker's
+ * default, and is not compared. retention.bytes is always unlimited: a broker's default in bytes
+ * would drop events before their time.
  */
 #include "topics/topic_plan.h"
 

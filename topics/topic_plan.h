@@ -1,11 +1,12 @@
 /*
  * How a topic should be in a cluster, how it is, and what differs: pure, without any Kafka.
  *
- * Design: a plan is a row of the topic table together with what depends on the cluster (replication) and on the operator (how long
- * raw events are kept). Comparing it with what was found gives one line for each difference, with what may be done about it.
+ * Design: a plan is a row of the topic table together with what depends on the cluster
+ * (replication) and on the operator (how long raw events are kept). Comparing it with what was
+ * found gives one line for each difference, with what may be done about it.
  *
- * Invariant: a difference in the number of partitions is never to be altered: the keys would move to other partitions, and
- * with them the order of their records.
+ * Invariant: a difference in the number of partitions is never to be altered: the keys would move
+ * to other partitions, and with them the order of their records.
  */
 #ifndef NODAG_TOPICS_TOPIC_PLAN_H
 #define NODAG_TOPICS_TOPIC_PLAN_H
@@ -22,7 +23,9 @@
 /* Longest value of a configuration that a plan sets, with its NUL. */
 #define TOPIC_PLAN_VALUE_BYTES 32
 
-/* Replicas of a topic where the cluster has enough brokers, and how many must have a record then. */
+/*
+ * Replicas of a topic where the cluster has enough brokers, and how many must have a record then.
+ */
 #define TOPIC_PLAN_REPLICATION 3
 /* See above: one replica may be away. */
 #define TOPIC_PLAN_MIN_INSYNC 2
@@ -72,16 +75,22 @@ struct topic_found {
     const void *argument; /* of config */
 };
 
-/* Returns the replication for a cluster of `brokers` ≥ 1 brokers: 3, or 1 where there are fewer than three. Any thread. */
+/*
+ * Returns the replication for a cluster of `brokers` ≥ 1 brokers: 3, or 1 where there are fewer
+ * than three. Any thread.
+ */
 int topic_plan_replication(int brokers);
 
-/* Writes the plan of a topic; replication ≥ 1, retention of raw events in milliseconds > 0 or -1 for ever. Any thread. */
+/*
+ * Writes the plan of a topic; replication ≥ 1, retention of raw events in milliseconds > 0 or -1
+ * for ever. Any thread.
+ */
 void topic_plan_make(enum topic topic, int replication, int64_t retention_ms,
                      struct topic_plan *ret_plan);
 
 /*
- * Compares; writes the differences and returns how many. min.insync.replicas is held against the replication found: a topic with
- * one replica must not want two. Any thread.
+ * Compares; writes the differences and returns how many. min.insync.replicas is held against the
+ * replication found: a topic with one replica must not want two. Any thread.
  */
 size_t topic_plan_compare(const struct topic_plan *plan, const struct topic_found *found,
                           struct topic_drift ret_drifts[TOPIC_DRIFTS_MAX]);

@@ -1,8 +1,9 @@
 /*
  * Reading a whole topic for a command: see topic_scan.h.
  *
- * Design: metadata and start offsets are asked for with librdkafka's blocking calls; then everything comes through the bridge. A
- * cluster that falls silent before the end is reached is given STALL_MS.
+ * Design: metadata and start offsets are asked for with librdkafka's blocking calls; then
+ * everything comes through the bridge. A cluster that falls silent before the end is reached is
+ * given STALL_MS.
  */
 #include "topics/topic_scan.h"
 
@@ -109,7 +110,9 @@ static rd_kafka_resp_err_t ask_time(struct topic_scan *scan, int64_t wall_ms, in
         rd_kafka_offsets_for_times(scan->handle, list, QUESTION_TIMEOUT_MS);
     for (int i = 0; i < list->cnt && failed == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
         failed = list->elems[i].err;
-        /* -1: nothing is as young; RD_KAFKA_OFFSET_END has the same number, and is what is meant. */
+        /*
+         * -1: nothing is as young; RD_KAFKA_OFFSET_END has the same number, and is what is meant.
+         */
         offsets[list->elems[i].partition] = list->elems[i].offset;
     }
     rd_kafka_topic_partition_list_destroy(list);

@@ -1,12 +1,13 @@
 /*
- * Reading a whole topic, or its end, for a command: all partitions without a group, and then what comes.
+ * Reading a whole topic, or its end, for a command: all partitions without a group, and then what
+ * comes.
  *
- * Design: a simple consumer on the loop, as bus_kafka_reader.c, but it can start anywhere and it tells when all partitions were
- * read to their end. It needs no producer and no group, and so no right but to read. Opening blocks for some round trips:
- * commands may, daemons use bus_read.
+ * Design: a simple consumer on the loop, as bus_kafka_reader.c, but it can start anywhere and it
+ * tells when all partitions were read to their end. It needs no producer and no group, and so no
+ * right but to read. Opening blocks for some round trips: commands may, daemons use bus_read.
  *
- * Invariants: callbacks run on the loop; a record is borrowed for the callback; `failed` is called at most once and nothing
- * after it.
+ * Invariants: callbacks run on the loop; a record is borrowed for the callback; `failed` is called
+ * at most once and nothing after it.
  */
 #ifndef NODAG_TOPICS_TOPIC_SCAN_H
 #define NODAG_TOPICS_TOPIC_SCAN_H
@@ -43,8 +44,8 @@ struct scan_handler {
 struct topic_scan;
 
 /*
- * Starts a scan; the handler is borrowed. Owned. ERR_NOT_FOUND if the cluster has no such topic, ERR_UNAVAILABLE, ERR_DENIED, ERR_INPUT.
- * Blocks for up to some seconds. Loop thread.
+ * Starts a scan; the handler is borrowed. Owned. ERR_NOT_FOUND if the cluster has no such topic,
+ * ERR_UNAVAILABLE, ERR_DENIED, ERR_INPUT. Blocks for up to some seconds. Loop thread.
  */
 int topic_scan_new(struct loop *loop, const struct bus_kafka_settings *settings, enum topic topic,
                    struct scan_start start, const struct scan_handler *handler, void *argument,

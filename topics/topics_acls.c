@@ -1,10 +1,12 @@
 /*
  * nodag topics acls: the least rights that each daemon and command needs.
  *
- * Design: one table of rights, next to what it is about: who reads and writes which topic, in which group. It is printed for people, or
- * as calls of Kafka's own kafka-acls.sh, which take effect one by one and may be repeated. No cluster is asked.
+ * Design: one table of rights, next to what it is about: who reads and writes which topic, in which
+ * group. It is printed for people, or as calls of Kafka's own kafka-acls.sh, which take effect one
+ * by one and may be repeated. No cluster is asked.
  *
- * Invariant: a daemon gets no right that it does not use; nobody but an administrator may create, alter or delete topics.
+ * Invariant: a daemon gets no right that it does not use; nobody but an administrator may create,
+ * alter or delete topics.
  */
 #include <stdio.h>
 #include <string.h>

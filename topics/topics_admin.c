@@ -1,8 +1,9 @@
 /*
  * Administration of topics: see topics_admin.h.
  *
- * Design: each request goes out with a queue of its own and is waited for. An error of the request as a whole (nobody answered) and
- * one of its only topic are told by the same code path, with what to do next.
+ * Design: each request goes out with a queue of its own and is waited for. An error of the request
+ * as a whole (nobody answered) and one of its only topic are told by the same code path, with what
+ * to do next.
  */
 #include "topics/topics_admin.h"
 
@@ -22,7 +23,10 @@
 /* How long the end of one partition may take. */
 #define WATERMARK_TIMEOUT_MS 5000
 
-/* How often, and with which pause, a broker is asked whether it has learnt of new topics: ten seconds in all. */
+/*
+ * How often, and with which pause, a broker is asked whether it has learnt of new topics: ten
+ * seconds in all.
+ */
 #define LEARN_TRIES 200
 /* See above. */
 #define LEARN_PAUSE_MS 50
@@ -141,7 +145,9 @@ static int view_take_metadata(struct admin *admin, struct admin_view *view, stru
     return 0;
 }
 
-/* Waits for the answer to the request that was sent with this queue (taken). NULL: nobody answered. */
+/*
+ * Waits for the answer to the request that was sent with this queue (taken). NULL: nobody answered.
+ */
 static rd_kafka_event_t *wait_answer(rd_kafka_queue_t *queue)
 {
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, ADMIN_TIMEOUT_MS);
@@ -346,7 +352,9 @@ int admin_wait_created(struct admin *admin, struct error *error)
                      "`nodag topics list` shows when it does");
 }
 
-/* Returns true if a drift names the configuration, so that its old value must not be written back. */
+/*
+ * Returns true if a drift names the configuration, so that its old value must not be written back.
+ */
 static bool is_altered(const char *name, const struct topic_drift *drifts, size_t drift_count)
 {
     for (size_t i = 0; i < drift_count; i++) {

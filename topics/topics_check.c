@@ -1,9 +1,10 @@
 /*
  * nodag topics check: compares the topics of a cluster with the table.
  *
- * Design: one row for each difference with what may be done about it. --fix sets configurations, which never moves a record,
- * and nothing else: partitions are refused because keys would lose their order, replicas are Kafka's own tools' matter.
- * The exit status says whether differences are left.
+ * Design: one row for each difference with what may be done about it. --fix sets configurations,
+ * which never moves a record, and nothing else: partitions are refused because keys would lose
+ * their order, replicas are Kafka's own tools' matter. The exit status says whether differences are
+ * left.
  */
 #include <jansson.h>
 #include <stdio.h>

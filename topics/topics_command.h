@@ -1,8 +1,8 @@
 /*
  * The subcommands of `nodag topics`, and what they share; private to the command.
  *
- * Design: each subcommand is a function with main's signature, in a file of its own; argv[0] is its name. Results go to standard
- * output, everything else to standard error.
+ * Design: each subcommand is a function with main's signature, in a file of its own; argv[0] is its
+ * name. Results go to standard output, everything else to standard error.
  *
  * Invariant: exit statuses are those of base/option.h.
  */
@@ -58,13 +58,16 @@ int topics_check(int argc, char **argv);
 int topics_acls(int argc, char **argv);
 
 /*
- * Parses the options of a program of this room and quietens the log to errors. Returns true if it shall run, else `*ret_status` is
- * what to exit with. `ret_first` as option_parse. Main thread.
+ * Parses the options of a program of this room and quietens the log to errors. Returns true if it
+ * shall run, else `*ret_status` is what to exit with. `ret_first` as option_parse. Main thread.
  */
 bool command_begin(const struct option_program *program, int argc, char **argv, void *settings,
                    int *ret_first, int *ret_status);
 
-/* Prints "NAME: text" to standard error; returns EXIT_STATUS_FAILED, or EXIT_STATUS_USAGE where the input was at fault. Main thread. */
+/*
+ * Prints "NAME: text" to standard error; returns EXIT_STATUS_FAILED, or EXIT_STATUS_USAGE where the
+ * input was at fault. Main thread.
+ */
 int command_fail(const struct option_program *program, const struct error *error);
 
 #endif

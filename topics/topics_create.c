@@ -1,9 +1,9 @@
 /*
  * nodag topics create: makes the topics that are missing.
  *
- * Design: idempotent. What exists is left alone, and where it differs from the table that is said in one line; `check` says
- * more. A topic that somebody else makes in the same moment counts as there. --dry-run lets the broker judge each request without
- * doing it.
+ * Design: idempotent. What exists is left alone, and where it differs from the table that is said
+ * in one line; `check` says more. A topic that somebody else makes in the same moment counts as
+ * there. --dry-run lets the broker judge each request without doing it.
  */
 #include <stdio.h>
 #include <unistd.h>

@@ -1,8 +1,9 @@
 /*
  * nodag topics list: the topics with their settings and about how many records they hold.
  *
- * Design: records are counted as offsets between beginning and end, which is cheap to ask; compaction and
- * transactions leave gaps, so it is an upper bound, and printed as one where the topic is compacted.
+ * Design: records are counted as offsets between beginning and end, which is cheap to ask;
+ * compaction and transactions leave gaps, so it is an upper bound, and printed as one where the
+ * topic is compacted.
  */
 #include <inttypes.h>
 #include <jansson.h>

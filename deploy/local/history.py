@@ -1,8 +1,9 @@
 """Labelled issues: from a seeded generator for a first look without anybody's data, or from a file of real ones.
 
-Design: the generator knows kinds and areas; each has subjects and phrases of its own. An issue takes one kind and one or two areas and is
-written from templates. So that a model has something to get wrong, some titles say nothing, some bodies speak of other areas, and
-people forget labels or pick wrong ones. The same seed gives the same issues. It is made up, and whoever shows it says so.
+Design: the generator knows kinds and areas; each has subjects and phrases of its own. An issue takes one kind and one
+or two areas and is written from templates. So that a model has something to get wrong, some titles say nothing, some
+bodies speak of other areas, and people forget labels or pick wrong ones. The same seed gives the same issues. It is
+made up, and whoever shows it says so.
 
     from history import generate, read_file, write_csv
 """
@@ -31,7 +32,8 @@ AREAS = {
     "area/jupyter": ["notebook server", "Jupyter spawner", "notebook kernel", "JupyterHub profile", "notebook image"],
     "area/pipelines": ["pipeline run", "DAG compiler", "Argo workflow", "recurring run", "pipeline SDK"],
     "area/serving": ["inference endpoint", "model server", "KFServing predictor", "request batching", "canary rollout"],
-    "area/katib": ["hyperparameter experiment", "trial template", "Bayesian suggestion service", "early stopping", "search space"],
+    "area/katib": ["hyperparameter experiment", "trial template", "suggestion service", "early stopping",
+                   "search space"],
 }
 KINDS = {
     "kind/bug": {
@@ -42,24 +44,29 @@ KINDS = {
                  "Expected: the {s} comes up. Actual: it exits with a non-zero status and the error above."],
     },
     "kind/feature": {
-        "title": ["Support configuring the {s}", "Allow more than one {s} for each profile", "Add an option to schedule the {s}",
-                  "Proposal: make the {s} pluggable", "It would be great if the {s} could be shared"],
-        "body": ["I would like to be able to choose the {s} myself. As a user I want this because our team shares one cluster.",
+        "title": ["Support configuring the {s}", "Allow more than one {s} for each profile",
+                  "Add an option to schedule the {s}", "Proposal: make the {s} pluggable",
+                  "It would be great if the {s} could be shared"],
+        "body": ["I would like to choose the {s} myself. As a user I want this because our team shares one cluster.",
                  "Please add support for this. An alternative we considered is a sidecar beside the {s}.",
                  "Feature request: expose the settings of the {s} in the UI. Happy to contribute a design."],
     },
     "kind/question": {
-        "title": ["How do I connect to the {s}?", "Where is the {s} documented?", "Is the {s} supposed to need a volume?",
+        "title": ["How do I connect to the {s}?", "Where is the {s} documented?", 
+                  "Is the {s} supposed to need a volume?",
                   "What is the right way to run the {s} on bare metal?", "Can the {s} use a private registry?"],
-        "body": ["I am new to this and read the docs, but could not find how the {s} is meant to be used. Any pointer is welcome.",
+        "body": ["I am new to this and read the docs, but could not find how the {s} is meant to be used. Any pointer?",
                  "Does anyone know whether the {s} works behind a proxy? What do other people do?",
                  "Is this the recommended way to set up the {s}, or am I missing something? Thanks."],
     },
 }
-VAGUE_TITLES = ["{s} does not do what I expect", "Trouble with the {s}", "{s} after the upgrade to 1.7", "Something about the {s}"]
-VAGUE_BODIES = ["We run the {s} in production and noticed this today.", "Same as what was said in the community call about the {s}.", ""]
-NOISE = ["We run Kubernetes 1.28 on three nodes.", "Client version: v1.7.0", "See also the discussion in the community call.",
-         "```\nkubectl get pods -n kubeflow\n```", "/assign", "Environment: on-premise, two GPUs.", ""]
+VAGUE_TITLES = ["{s} does not do what I expect", "Trouble with the {s}", "{s} after the upgrade to 1.7",
+                "Something about the {s}"]
+VAGUE_BODIES = ["We run the {s} in production and noticed this today.",
+                "Same as what was said in the community call about the {s}.", ""]
+NOISE = ["We run Kubernetes 1.28 on three nodes.", "Client version: v1.7.0", "/assign",
+         "See also the discussion in the community call.", "```\nkubectl get pods -n kubeflow\n```",
+         "Environment: on-premise, two GPUs.", ""]
 PEOPLE = ["ann", "bo", "chen", "dora", "emeka", "finn", "gita", "hugo"]
 LABELS = [*AREAS, *KINDS, "good first issue"]  # the last one is people's own: no document includes it
 APART_MINUTES = 7  # between two issues
@@ -107,16 +114,17 @@ def write_issue(dice: random.Random, created: datetime) -> Issue:
     said = dice.choice(list(KINDS)) if dice.random() < MISTAKEN else kind
     title = dice.choice(titles).format(s=subject)
     return Issue(title=title[0].upper() + title[1:], body="\n\n".join(part for part in body if part).format(s=subject),
-                 author=dice.choice(PEOPLE), created=created, labels=[label for label in [said, *areas] if dice.random() >= FORGOTTEN])
+                 author=dice.choice(PEOPLE), created=created,
+                 labels=[label for label in [said, *areas] if dice.random() >= FORGOTTEN])
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
 def read_file(path: Path) -> list[Issue]:
-    """Real issues, oldest first, from what `nodag model train --data` reads too: CSV with the columns repo, created_at, label
-    (several separated by `;`), title, body; or JSON lines with these names. Each repository becomes one of the sandbox's
-    organisation. Raises Failed, with the place, where it cannot be read."""
+    """Real issues, oldest first, from what `nodag model train --data` reads too: CSV with the columns repo, created_at,
+    label (several separated by `;`), title, body; or JSON lines with these names. Each repository becomes one of the
+    sandbox's organisation. Raises Failed, with the place, where it cannot be read."""
     csv.field_size_limit(FIELD_MAX)
     issues = []
     try:
@@ -149,7 +157,8 @@ def read_row(row: dict) -> Issue:
     labels = row["label"] if isinstance(row["label"], list) else row["label"].split(";")
     name = re.sub(r"[^\w.-]", "-", (row.get("repo") or REPOSITORY).rsplit("/", 1)[-1])
     return Issue(title=row["title"][:TITLE_MAX].strip() or "(no title)", body=(row.get("body") or "")[:BODY_MAX],
-                 created=created if created.tzinfo else created.replace(tzinfo=timezone.utc), repository=f"{ORGANISATION}/{name}",
+                 created=created if created.tzinfo else created.replace(tzinfo=timezone.utc),
+                 repository=f"{ORGANISATION}/{name}",
                  labels=[label.strip() for label in labels if 0 < len(label.strip()) <= LABEL_MAX])
 
 
@@ -164,4 +173,5 @@ def write_csv(path: Path, issues: list[Issue]) -> None:
         writer = csv.writer(file)
         writer.writerow(["repo", "created_at", "label", "title", "body"])
         for issue in issues:
-            writer.writerow([issue.repository, write_time(issue.created), ";".join(issue.labels), issue.title, issue.body])
+            writer.writerow([issue.repository, write_time(issue.created), ";".join(issue.labels), issue.title,
+                             issue.body])

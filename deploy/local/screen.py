@@ -4,8 +4,9 @@
       since the step  what came of it; details stand below it in the same column
       start
 
-Design: a step is shown when it is done; on a terminal a dim line says before what is being done, and is replaced. Colours on a
-terminal only. Invariant: without a terminal (or with NO_COLOR set, or TERM=dumb) the output is plain text, whole lines only.
+Design: a step is shown when it is done; on a terminal a dim line says before what is being done, and is replaced.
+Colours on a terminal only. Invariant: without a terminal (or with NO_COLOR set, or TERM=dumb) the output is plain text,
+whole lines only.
 """
 from __future__ import annotations
 
@@ -64,12 +65,20 @@ def _clock() -> str:
     return f"{seconds():{CLOCK_WIDTH - 1}.1f}s"
 
 
+def _write(text: str) -> None:
+    """To standard output. When its reader has gone (`up | head`), nobody watches any more: as Ctrl-C."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+        raise KeyboardInterrupt from None
+
+
 def _print(text: str) -> None:
     global _transient
-    if _transient:
-        sys.stdout.write("\r\x1b[K")
-        _transient = False
-    print(text, flush=True)
+    _write(("\r\x1b[K" if _transient else "") + text + "\n")
+    _transient = False
 
 
 def doing(name: str, text: str) -> None:
@@ -77,8 +86,7 @@ def doing(name: str, text: str) -> None:
     global _transient
     if _LIVE:
         shown = cut(text, columns() - MARGIN - 1)
-        sys.stdout.write("\r\x1b[K" + dim(f"{_clock()}  {name:<{NAME_WIDTH}}  {shown}"))
-        sys.stdout.flush()
+        _write("\r\x1b[K" + dim(f"{_clock()}  {name:<{NAME_WIDTH}}  {shown}"))
         _transient = True
 
 
@@ -101,8 +109,7 @@ def error(text: str) -> None:
     """What went wrong, on standard error."""
     global _transient
     if _transient:
-        sys.stdout.write("\r\x1b[K")
-        sys.stdout.flush()
+        _write("\r\x1b[K")
         _transient = False
     name = _paint("31", "up:") if _COLOURS and sys.stderr.isatty() else "up:"
     print(f"{name} {text}", file=sys.stderr, flush=True)

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""The local stack: Kafka, the sandbox forge, nodag's daemons, and the main job shown as it happens. `up` builds and calls it.
+"""The local stack: Kafka, the sandbox forge, nodag's daemons, and the main job shown as it happens. `up` calls it.
 
-Order: broker → topics → forge → door → history flows in → model → labeler → people open issues → labels and comments appear.
-services.py starts and stops the programs, scenario.py is the main job; here are the options, the order, and the end.
+    stack.py     options, the order of things, the end
+     ├── scenario.py    the main job        ── history.py (issues), topic_data.py (what is on the topics), summary.py
+     ├── services.py    the programs        ── kafka/kafka.py, lib/proc.py, sandbox_api.py
+     ├── folder.py      the data folder
+     └── screen.py      the terminal
 
-Invariants: everything that was started is stopped, also after Ctrl-C and after a failure; a second run finds the data of the first
-(`--fresh` starts over); the exit status says whether the main job worked.
+Invariants: everything that was started is stopped, also after Ctrl-C and after a failure; a second run finds the data
+of the first (`--fresh` starts over); the exit status says whether the main job worked.
 """
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "lib"), str(HERE / "kafka")]
 import scenario  # noqa: E402
 import screen  # noqa: E402
+from folder import Folder, shown  # noqa: E402
 from proc import Failed  # noqa: E402
 from services import Services  # noqa: E402
 
@@ -27,57 +31,66 @@ HISTORY_MIN = 50  # issues: with fewer a model has nothing to learn from
 HISTORY_MAX = 5000  # what the sandbox takes within some minutes
 NEW_MAX = 100
 INTERRUPTED = 130  # exit status after Ctrl-C before the main job was done, as of any program that a signal ended
-WEBHOOK_PATH = "/webhooks/github"
 OPEN = '{"do": "open", "as": "you", "repository": "%s", "title": "The notebook server crashes", "body": "…"}'
 
 DESCRIPTION = """\
-Runs nodag on this machine and shows its main job: labelled history flows through Kafka, a model is trained on it, people open new
-issues on a sandbox GitHub, its signed webhooks arrive, and labels and comments appear on the issues."""
+Runs nodag on this machine and shows its main job: labelled history flows through Kafka, a model is trained on it,
+people open new issues on a sandbox GitHub, its signed webhooks arrive, and labels and comments appear on the issues."""
 
 EXAMPLES = """\
 examples:
   deploy/local/up                          run until Ctrl-C; a second run keeps the data
   deploy/local/up --fresh --once           start over, show the main job, stop; the exit status says whether it worked
-  deploy/local/up --issues issues.csv      real issues as history (repo,created_at,label,title,body) instead of generated ones
+  deploy/local/up --issues issues.csv      real issues as history instead of generated ones
   deploy/local/up --brokers kafka:9092     use a Kafka that runs already
-  deploy/local/up --embedded               no Java: an in-memory broker for a first look; nothing survives a stop
-  deploy/local/up --github --document labeler.yaml --forge-app-id 1234 --forge-app-key-file key.pem --webhook-secret-file secret
+  deploy/local/up --embedded               no Java: a broker in memory for a first look; nothing survives a stop
+  deploy/local/up --github --document labeler.yaml --forge-app-id 1234 --forge-app-key-file key.pem \\
+                  --webhook-secret-file secret --scope kubeflow
 
-exit status: 0 it worked · 1 it did not; the text says what and where to look · 2 the command line is not valid, or packages are missing
+exit status: 0 it worked; 1 it did not, and the text says what and where to look; 2 the command line is not valid, or
+packages are missing; 130 Ctrl-C before the main job was done
 """
 
 
 def parse_options(arguments):
     parser = argparse.ArgumentParser(prog="up", description=DESCRIPTION, epilog=EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check-options", action="store_true", help=argparse.SUPPRESS)  # for `up`, before it builds
-    parser.add_argument("--once", action="store_true", help="stop after the main job was shown")
-    parser.add_argument("--fresh", action="store_true", help="remove the data of earlier runs first")
-    parser.add_argument("--summary", metavar="FILE", type=Path, help="write what happened as JSON")
-    parser.add_argument("--dir", metavar="DIR", type=Path, default=ROOT / ".local",
-                        help="where the data is kept (default: .local in the checkout)")
-    history = parser.add_argument_group("history")
-    history.add_argument("--issues", metavar="FILE", type=Path, help="CSV with real issues as history (default: a seeded generator)")
-    history.add_argument("--history", metavar="N", type=int, default=400, help="generated issues (default: %(default)s)")
-    history.add_argument("--seed", metavar="N", type=int, default=1, help="of the generator (default: %(default)s)")
-    history.add_argument("--new", metavar="N", type=int, default=6, help="new issues that people open (default: %(default)s)")
-    broker = parser.add_mutually_exclusive_group()
-    broker.add_argument("--brokers", metavar="HOST:PORT,…", help="a Kafka that runs already")
-    broker.add_argument("--embedded", action="store_true", help="librdkafka's mock broker instead of Kafka: no Java needed")
-    github = parser.add_argument_group("the real GitHub")
-    github.add_argument("--github", action="store_true", help="connect to GitHub instead of the sandbox; shows how, and runs until Ctrl-C")
-    github.add_argument("--forge-url", metavar="URL", default="https://api.github.com", help="REST API (Enterprise: https://HOST/api/v3)")
-    github.add_argument("--forge-token-file", metavar="FILE", type=Path, help="a token of a machine account")
-    github.add_argument("--forge-app-id", metavar="ID", help="or: id of a GitHub App")
-    github.add_argument("--forge-app-key-file", metavar="FILE", type=Path, help="and its private key (PEM)")
-    github.add_argument("--webhook-secret-file", metavar="FILE", type=Path, help="the secret of the webhook")
-    github.add_argument("--scope", metavar="PATTERN", action="append", help="owner/name patterns that the secret may sign (repeatable)")
-    github.add_argument("--document", metavar="FILE", type=Path, help="Labeler document")
-    github.add_argument("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080", help="where webhooks arrive (default: %(default)s)")
+    add = parser.add_argument
+    add("--check-options", action="store_true", help=argparse.SUPPRESS)  # for `up`, before it builds
+    add("--once", action="store_true", help="stop after the main job was shown")
+    add("--fresh", action="store_true", help="remove the data of earlier runs first")
+    add("--summary", metavar="FILE", type=Path, help="write what happened as JSON")
+    add("--dir", metavar="DIR", type=Path, default=ROOT / ".local",
+        help="where the data is kept (default: .local in the checkout)")
+    add = parser.add_argument_group("history").add_argument
+    add("--issues", metavar="FILE", type=Path, help="real issues: CSV with columns repo,created_at,label,title,body, "
+        "or JSON lines with these names (default: a seeded generator)")
+    add("--history", metavar="N", type=int, default=400, help="generated issues (default: %(default)s)")
+    add("--seed", metavar="N", type=int, default=1, help="of the generator (default: %(default)s)")
+    add("--new", metavar="N", type=int, default=6, help="new issues that people open (default: %(default)s)")
+    add = parser.add_argument_group("Kafka").add_mutually_exclusive_group().add_argument
+    add("--brokers", metavar="HOST:PORT,…", help="a Kafka that runs already")
+    add("--embedded", action="store_true", help="librdkafka's mock broker instead of Kafka: no Java needed")
+    add_github_options(parser.add_argument_group("the real GitHub").add_argument)
     options = parser.parse_args(arguments)
     options.history_min, options.history_max = HISTORY_MIN, HISTORY_MAX
     check_options(parser, options)
     return options
+
+
+def add_github_options(add) -> None:
+    add("--github", action="store_true", help="connect to GitHub instead of the sandbox, until Ctrl-C")
+    add("--forge-url", metavar="URL", default="https://api.github.com",
+        help="REST API (default: %(default)s; Enterprise: https://HOST/api/v3)")
+    add("--forge-token-file", metavar="FILE", type=Path, help="a token of a machine account")
+    add("--forge-app-id", metavar="ID", help="or: id of a GitHub App")
+    add("--forge-app-key-file", metavar="FILE", type=Path, help="and its private key (PEM)")
+    add("--webhook-secret-file", metavar="FILE", type=Path, help="the secret of the webhook")
+    add("--scope", metavar="PATTERN", action="append", help="OWNER, OWNER/PATTERN or *: whose events the secret may "
+        "sign (repeatable)")
+    add("--document", metavar="FILE", type=Path, help="Labeler document")
+    add("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080",
+        help="where webhooks arrive (default: %(default)s)")
 
 
 def check_options(parser, options) -> None:
@@ -101,33 +114,36 @@ def check_options(parser, options) -> None:
 
 
 def stop_on_signals() -> None:
-    """SIGTERM ends the stack as Ctrl-C does."""
+    """SIGTERM and a terminal that is closed end the stack as Ctrl-C does."""
     def interrupt(number, frame):
         raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, interrupt)
 
 
 def ignore_signals() -> None:
     """From here on the programs are being stopped, which takes a bounded time."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 def show_where_to_look(services: Services) -> None:
-    folder = services.program("nodag").parent
-    screen.step("Look", f'export NODAG_BROKERS={services.brokers} PATH="{folder}:$PATH"   and then:')
+    programs = services.program("nodag").parent
+    screen.step("Look", f'export NODAG_BROKERS={services.brokers} PATH="{programs}:$PATH"   and then:')
     rows = [("nodag tail predictions --payload pretty", "decisions, with their reasons"),
             ("nodag tail github.events", "webhooks as they came"),
             ("nodag status", "what waits, and why")]
     if services.sandbox:
         rows.insert(0, (f"{services.sandbox.url}/", "issues, labels, comments"))
-    rows += [(f"http://127.0.0.1:{port}/metrics", f"metrics of nodag-{name}") for name, port in services.admin_ports.items()]
-    rows.append((f"{services.shown(services.logs)}/", "logs"))
+    rows += [(f"http://127.0.0.1:{port}/metrics", f"metrics of nodag-{name}")
+             for name, port in services.admin_ports.items()]
+    rows.append((f"{shown(services.folder.logs)}/", "logs"))
     width = max(len(where) for where, what in rows)
     for where, what in rows:
         screen.detail(f"{where:<{width}}  {screen.dim(what)}")
     if services.sandbox:
-        act = OPEN % min(services.memory["repositories"])
+        act = OPEN % min(services.folder.memory["repositories"])
         screen.detail(f"{screen.dim('open an issue yourself:')} curl -d '{act}' {services.sandbox.url}/_sandbox/act")
 
 
@@ -137,9 +153,9 @@ def run_github(options, services: Services) -> dict:
     services.create_topics()
     services.start_door_for_github()
     services.start_labeler_for_github()
-    screen.step("Connected", f"to {options.forge_url}. Webhooks are expected at http://{options.listen}{WEBHOOK_PATH}: make that")
-    screen.detail("reachable (a tunnel, or a reverse proxy with TLS), and set it as the webhook URL of the App or of the")
-    screen.detail("repository: content type application/json, with the secret; events: Issues, Labels, Pushes")
+    screen.step("GitHub", f"is {options.forge_url}. It must reach {services.door_url}:")
+    screen.detail("by a tunnel or a reverse proxy with TLS. Set that as the webhook URL of the App or repository, with")
+    screen.detail("the secret; content type application/json; events: Issues, Labels, Pushes")
     return {"ok": True}
 
 
@@ -153,7 +169,8 @@ def run(options, summary: dict, services: Services) -> None:
     summary |= run_github(options, services) if options.github else scenario.run(options, services)
     if not options.once:
         show_where_to_look(services)
-        screen.step("Running", "until Ctrl-C, which stops everything" + ("" if options.embedded else "; the data stays"))
+        kept = "" if options.embedded else "; the data stays"
+        screen.step("Running", f"until Ctrl-C, which stops everything{kept}")
         scenario.watch(services)
 
 
@@ -166,7 +183,7 @@ def main(arguments=None) -> int:
     services = None
     interrupted = False
     try:
-        services = Services(options, ROOT)
+        services = Services(options, ROOT, Folder(options))
         run(options, summary, services)
     except KeyboardInterrupt:
         screen.line()
@@ -178,8 +195,9 @@ def main(arguments=None) -> int:
         ignore_signals()
         if services:
             summary["ok"] &= services.stop()
-            kept = "" if options.embedded else f"; data and logs are in {services.shown(services.directory)}/"
-            screen.step("Stopped", f"after {screen.seconds():.0f} s{kept}")
+            if services.started:
+                kept = "" if options.embedded else f"; data and logs are in {shown(services.folder.path)}/"
+                screen.step("Stopped", f"after {screen.seconds():.0f} s{kept}")
         write_summary(options.summary, summary)
     return 0 if summary["ok"] else INTERRUPTED if interrupted else 1
 

@@ -1,8 +1,8 @@
 """What the local stack reads from the topics, through `nodag tail`: as any other program would.
 
-Design: the data set is a fold of github.events: of each issue its newest event counts, as the webhook had it. Decisions are the
-records of the topic `predictions`. Both topics may hold other people's data too (--brokers): only repositories of this sandbox are
-taken, known by their ids.
+Design: the data set is a fold of github.events: of each issue its newest event counts, as the webhook had it. Decisions
+are the records of the topic predictions. Both topics may hold other people's data too (--brokers): only repositories of
+this sandbox are taken, known by their ids.
 """
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def read(services: Services, topic: str, *options: str) -> Iterator[dict]:
 
 def follow_decisions(services: Services) -> Iterator[dict | None]:
     """Each decision from now on, as it comes, and None at least every FOLLOW_S. Without end; close() stops it."""
-    argv = [services.program("nodag"), "tail", "predictions", "--json", "--follow", "--since", "0s", *services.kafka_options()]
-    log = services.logs / "follow.log"
-    with open(log, "wb") as complaints:
-        tail = subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints,
-                                start_new_session=True)
+    argv = [services.program("nodag"), "tail", "predictions", "--json", "--follow", "--since", "0s",
+            *services.kafka_options()]
+    with open(services.folder.logs / "follow.log", "wb") as complaints:
+        tail = subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=complaints, start_new_session=True)
     try:
         yield from read_lines(tail.stdout.fileno())
     finally:

@@ -118,6 +118,7 @@ struct forge_result {
                  ERR_INPUT (422, or an answer that is not what GitHub documents), ERR_TOO_LARGE,
                  ERR_CONFLICT */
     int64_t retry_after_ms;    /* with ERR_RATE_LIMITED: when to come back, ≥ 1000; else 0 */
+    bool is_hidden; /* with ERR_DENIED: the repository was proved to be invisible to nodag */
     bool effect_unsure;        /* a write may have taken effect although it failed (connection cut,
                                   time-out, 5xx) */
     const struct error *error; /* text when code is not 0 */
@@ -160,6 +161,7 @@ struct forge_timeline_item {
 /* A repository as the forge knows it. */
 struct forge_repository {
     int64_t id;            /* survives renames */
+    const char *default_branch; /* its name; "" if the answer had none */
     const char *full_name; /* owner/name now */
     bool is_archived;      /* read only: nothing can be written */
     bool is_private;       /* not public */
@@ -258,5 +260,15 @@ struct forge_call *forge_create_comment(struct forge *forge, const char *reposit
 struct forge_call *forge_edit_comment(struct forge *forge, const char *repository,
                                       int64_t comment_id, const char *body, forge_written_fn done,
                                       void *argument);
+
+/* Deletes a comment; that it is gone already counts as done. Loop thread. */
+struct forge_call *forge_delete_comment(struct forge *forge, const char *repository,
+                                        int64_t comment_id, forge_written_fn done, void *argument);
+
+/*
+ * Returns for how many milliseconds the budget of writes is used up, 0 if a write may be made now: for asking before reads are spent on
+ * work that could not be finished. Loop thread.
+ */
+int64_t forge_write_wait_ms(const struct forge *forge);
 
 #endif

@@ -268,6 +268,7 @@ static enum forge_progress fail_outside(struct forge_call *call)
                           "the GitHub App %s is not installed for this repository; an owner can "
                           "add it on the App's installation page",
                           call->forge->app_id);
+    call->outcome.is_hidden = code == ERR_DENIED;
     return FORGE_FAILED;
 }
 

@@ -197,6 +197,7 @@ static void call_finish(struct forge_call *call)
     struct forge_result result = {
         .code = outcome->error.code,
         .retry_after_ms = outcome->retry_after_ms,
+        .is_hidden = outcome->is_hidden,
         .effect_unsure = outcome->effect_unsure,
         .error = &outcome->error,
     };
@@ -307,6 +308,7 @@ static void call_prove(struct forge_call *call)
                               "the repository is not visible to nodag, so whether there is one "
                               "cannot be told; include it in the App's installation, or give the "
                               "token's account access");
+    call->outcome.is_hidden = call->outcome.error.code == ERR_DENIED;
     call_finish(call);
 }
 

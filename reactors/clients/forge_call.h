@@ -74,6 +74,7 @@ enum forge_mode {
 struct forge_outcome {
     struct error error;     /* code and text */
     int64_t retry_after_ms; /* with ERR_RATE_LIMITED */
+    bool is_hidden;         /* the repository was proved to be invisible */
     bool effect_unsure;     /* a write may have taken effect */
 };
 

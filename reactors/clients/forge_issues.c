@@ -228,8 +228,8 @@ static int read_item_content(struct timeline_answer *answer, const json_t *entry
                              struct forge_timeline_item *item, struct error *error)
 {
     if (item->kind != FORGE_TIMELINE_COMMENTED) {
-        item->label = json_text_or(json_object_get(entry, "label"), "name", NULL);
-        return item->label != NULL ? 0 : error_set(error, ERR_INPUT, "label.name is missing");
+        item->label = json_text_or(json_object_get(entry, "label"), "name", "");
+        return 0;
     }
     item->comment_id = json_int_or(entry, "id", 0);
     if (item->comment_id <= 0)
@@ -250,6 +250,9 @@ static int read_timeline_entry(struct forge_call *call, const json_t *entry, str
         return error_set(error, ERR_INPUT, "event is missing");
     if (!find_kind(event, &item.kind))
         return 0;
+    if (item.kind != FORGE_TIMELINE_COMMENTED &&
+        json_text_or(json_object_get(entry, "label"), "name", NULL) == NULL)
+        return 0; /* of a label that was deleted from the repository: it says nothing about one that is there */
     const char *created_at = json_text_or(entry, "created_at", NULL);
     if (created_at == NULL || time_from_text(created_at, strlen(created_at), &item.time_ms) != 0)
         return error_set(error, ERR_INPUT, "created_at is not a time");

@@ -49,6 +49,17 @@ static int read_removal(struct forge_call *call, int status, const json_t *body,
     return strcasecmp(message, LABEL_ABSENT_MESSAGE) == 0 ? 0 : ERR_NOT_FOUND;
 }
 
+/* A deleted comment: that it was gone already counts as done. */
+static int read_deletion(struct forge_call *call, int status, const json_t *body,
+                         struct error *error)
+{
+    (void)call;
+    (void)status;
+    (void)body;
+    (void)error;
+    return 0;
+}
+
 static int read_comment(struct forge_call *call, int status, const json_t *body,
                         struct error *error)
 {
@@ -101,6 +112,16 @@ static const struct forge_operation edit_comment_operation = {
     .scope = FORGE_SCOPE_REPOSITORY,
     .is_write = true,
     .read = read_comment,
+    .deliver = deliver_written,
+};
+
+static const struct forge_operation delete_comment_operation = {
+    .name = "delete the comment",
+    .method = "DELETE",
+    .scope = FORGE_SCOPE_REPOSITORY,
+    .is_write = true,
+    .absent_is_answer = true,
+    .read = read_deletion,
     .deliver = deliver_written,
 };
 
@@ -196,15 +217,37 @@ struct forge_call *forge_create_comment(struct forge *forge, const char *reposit
     return forge_call_start(call);
 }
 
+/* Starts a write that addresses a comment by its id. */
+static struct forge_call *new_comment_write(struct forge *forge,
+                                            const struct forge_operation *operation,
+                                            const char *repository, int64_t comment_id,
+                                            forge_written_fn done, void *argument)
+{
+    struct forge_call *call = new_write(forge, operation, repository, comment_id, done, argument);
+    if (forge_url_is_repository(repository))
+        forge_call_set_what(call, mem_format("%" PRId64 " in %s", comment_id, repository));
+    forge_call_ask(call, "/issues/comments/%" PRId64, comment_id);
+    return call;
+}
+
 struct forge_call *forge_edit_comment(struct forge *forge, const char *repository,
                                       int64_t comment_id, const char *body, forge_written_fn done,
                                       void *argument)
 {
-    struct forge_call *call =
-        new_write(forge, &edit_comment_operation, repository, comment_id, done, argument);
-    if (forge_url_is_repository(repository))
-        forge_call_set_what(call, mem_format("%" PRId64 " in %s", comment_id, repository));
-    forge_call_ask(call, "/issues/comments/%" PRId64, comment_id);
+    struct forge_call *call = new_comment_write(forge, &edit_comment_operation, repository,
+                                                comment_id, done, argument);
     set_comment_body(call, body);
     return forge_call_start(call);
+}
+
+struct forge_call *forge_delete_comment(struct forge *forge, const char *repository,
+                                        int64_t comment_id, forge_written_fn done, void *argument)
+{
+    return forge_call_start(new_comment_write(forge, &delete_comment_operation, repository,
+                                              comment_id, done, argument));
+}
+
+int64_t forge_write_wait_ms(const struct forge *forge)
+{
+    return forge_budget_wait_ms(forge->budget, loop_now_ms(forge->loop));
 }

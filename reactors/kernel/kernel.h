@@ -2,8 +2,9 @@
  * The reconcile kernel: from a home topic to keys, from keys to outcomes, from outcomes to stored
  * offsets.
  *
- *   home topic ──route──▶ keyed queue ──▶ reconcile(work) ──outcome──▶ pending ──▶ ledger ──▶
- * stored offset ▲   ▲            │ tables ─────────────┘   └── delay ◀──┘ RETRY, AFTER
+ *   home topic ──route──▶ keyed queue ──▶ reconcile(work) ──▶ outcome ──▶ pending ──▶ ledger
+ *                            ▲   ▲                              │                        │
+ *        tables ─────────────┘   └────── delay ◀── RETRY, AFTER ┘              stored offset
  *
  * Design: a reactor says which key a home record concerns (from headers alone) and how a key is
  * made true. The kernel does the rest: deduplicates (ten events of one key are one reconcile),

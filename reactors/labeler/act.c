@@ -1,5 +1,5 @@
 /*
- * Acting: removals one by one, additions in one POST, the comment, and then the record of the
+ * Acting: doubled comments go, removals one by one, additions in one POST, the comment, and then the record of the
  * decision.
  *
  * Design: each step begins the next one when its answer is there. A write whose outcome is not sure
@@ -30,12 +30,26 @@ static bool act_wrote(struct labeler_job *job, const struct forge_result *result
                       const char *kind)
 {
     job->call = NULL;
+    if (result->code == ERR_NOT_FOUND) {
+        job_finish(job, KERNEL_RETRY, 0, "the issue went away meanwhile"); /* the next look ends it */
+        return false;
+    }
     if (result->code != 0) {
         job_fail(job, result, doing);
         return false;
     }
     act_count_write(job, kind);
     return true;
+}
+
+static void act_on_deleted(void *argument, const struct forge_result *result, int64_t id)
+{
+    (void)id;
+    struct labeler_job *job = CAST_CHECKED(struct labeler_job, argument, JOB_MAGIC);
+    if (!act_wrote(job, result, "deleting a doubled comment", "delete_comment"))
+        return;
+    job->deleted++;
+    act_next(job);
 }
 
 static void act_on_removed(void *argument, const struct forge_result *result, int64_t id)
@@ -61,11 +75,6 @@ static void act_on_added(void *argument, const struct forge_result *result, int6
 static void act_on_comment(void *argument, const struct forge_result *result, int64_t id)
 {
     struct labeler_job *job = CAST_CHECKED(struct labeler_job, argument, JOB_MAGIC);
-    if (job->plan->comment == PLAN_COMMENT_EDIT && result->code == ERR_NOT_FOUND) {
-        job->call = NULL;
-        job_finish(job, KERNEL_RETRY, 0, "nodag's comment went away while it was edited");
-        return;
-    }
     if (!act_wrote(job, result, "writing the comment", "comment"))
         return;
     job->comment_id = id;
@@ -142,7 +151,7 @@ static bool act_has_news(const struct labeler_job *job)
         history_find(job->labeler->history, kernel_work_key(job->work));
     return !kernel_work_is_sweep(job->work) || known == NULL || job->removed > 0 ||
            job->wrote_add || job->comment_id != known->comment_id ||
-           strncmp(known->model, job->prepared.opinion->version, HISTORY_MODEL_BYTES - 1) != 0;
+           known->model_hash != history_hash_model(job->prepared.opinion->version);
 }
 
 /* --- the steps --- */
@@ -168,7 +177,11 @@ static void act_next(struct labeler_job *job)
 {
     struct forge *forge = job->labeler->ground.forge;
     const struct plan *plan = job->plan;
-    if (job->removed < plan->remove_count) {
+    if (job->deleted < job->observed.double_count) {
+        job_set_step(job, JOB_DELETE);
+        job->call = forge_delete_comment(forge, job->observed.repository,
+                                         job->observed.doubles[job->deleted], act_on_deleted, job);
+    } else if (job->removed < plan->remove_count) {
         job_set_step(job, JOB_REMOVE);
         job->call = forge_remove_label(forge, job->observed.repository, job->number,
                                        plan->remove[job->removed], act_on_removed, job);

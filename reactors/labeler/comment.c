@@ -33,6 +33,10 @@ static enum plan_verdict comment_settled(const struct plan_candidate *candidate,
         return PLAN_ADD;
     case PLAN_REMOVE:
         return plan_why_not_predicted(candidate);
+    case PLAN_TAKE_BACK:
+        return candidate->predicted ? PLAN_REMOVED_BY_PERSON : plan_why_not_predicted(candidate);
+    case PLAN_GIVE_BACK:
+        return candidate->predicted ? PLAN_ADD : PLAN_ADDED_BY_PERSON;
     default:
         return decision->verdict;
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "base/digest.h"
 #include "base/json_text.h"
 #include "base/memory.h"
 #include "topics/subject.h"
@@ -95,6 +96,15 @@ static struct history_issue *history_find_or_add(struct history *history, const 
     return issue;
 }
 
+uint64_t history_hash_model(const char *version)
+{
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t hash = 0;
+    digest_sha256(version, strlen(version), digest);
+    memcpy(&hash, digest, sizeof(hash));
+    return hash;
+}
+
 void history_apply(struct history *history, const struct bus_record *record)
 {
     if (record->key == NULL || record->key_bytes == 0 || record->key_bytes >= SUBJECT_KEY_BYTES)
@@ -116,8 +126,7 @@ void history_apply(struct history *history, const struct bus_record *record)
     issue->entry.repository = name->text;
     issue->entry.partition = record->partition;
     issue->entry.comment_id = json_int_or(value, "comment_id", 0);
-    (void)snprintf(issue->entry.model, sizeof(issue->entry.model), "%s",
-                   json_text_or(value, "model", ""));
+    issue->entry.model_hash = history_hash_model(json_text_or(value, "model", ""));
 }
 
 void history_forget(struct history *history, int32_t partition)

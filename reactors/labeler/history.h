@@ -18,14 +18,11 @@
 #include "base/cleanup.h"
 #include "topics/bus.h"
 
-/* Longest model version that is compared. */
-#define HISTORY_MODEL_BYTES 16
-
 /* What is known of one issue; borrowed from the history until its next change. */
 struct history_entry {
     const char *repository;          /* owner/name at the last decision */
     int64_t comment_id;              /* nodag's comment; 0: none was written */
-    char model[HISTORY_MODEL_BYTES]; /* version that decided, cut */
+    uint64_t model_hash;    /* of the version that decided; see history_hash_model */
     int32_t partition;               /* home partition */
 };
 
@@ -51,6 +48,9 @@ const struct history_entry *history_find(const struct history *history, const ch
 /* Walks all issues in rounds: writes the next key (SUBJECT_KEY_BYTES) and entry. False: there is
  * none. Loop thread. */
 bool history_next(struct history *history, char *ret_key, const struct history_entry **ret_entry);
+
+/* Returns what stands for a model version (of one or several models) in an entry. Any thread. */
+uint64_t history_hash_model(const char *version);
 
 /* Returns how many issues are known. */
 size_t history_count(const struct history *history);

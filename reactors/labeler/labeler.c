@@ -16,6 +16,15 @@
 /* How long to wait before the forge is asked again who nodag is, in milliseconds. */
 #define LABELER_IDENTITY_AGAIN_MS 2000
 
+/* Jobs that a limit put off come back spread over a quarter of the wait, and at least over this, in milliseconds. */
+#define LABELER_SPREAD_LEAST_MS 1000
+
+/* Known issues that one step of the sweep passes over at most. */
+#define LABELER_SWEEP_STEPS_MAX 1000
+
+/* Longest ref that is compared with a branch's name: git's own limit for a name in a ref is 255. */
+#define LABELER_REF_BYTES 300
+
 /* Event types that a person's issue can come by. */
 static const char *const labeler_types[] = {"com.github.issue.opened", "com.github.issue.edited",
                                             "com.github.issue.reopened"};
@@ -24,7 +33,7 @@ static const char *const labeler_types[] = {"com.github.issue.opened", "com.gith
 
 void job_set_step(struct labeler_job *job, enum job_step step)
 {
-    assert(step > job->step || (step == JOB_REMOVE && job->step == JOB_REMOVE));
+    assert(step > job->step || (step == job->step && (step == JOB_DELETE || step == JOB_REMOVE)));
     job->step = step;
 }
 
@@ -35,7 +44,6 @@ static void job_free(struct labeler_job *job)
         forge_cancel(labeler->ground.forge, job->call);
     if (job->waiter != NULL)
         repositories_cancel(labeler->repositories, job->waiter);
-    plan_free(job->plan);
     observe_release(job);
     job->magic = 0;
     mem_free(job);
@@ -46,7 +54,7 @@ void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t 
 {
     struct kernel_work *work = job->work;
     struct kernel_outcome outcome = {.kind = kind, .after_ms = after_ms, .reason = reason};
-    if (kind == KERNEL_STALLED)
+    if (kind == KERNEL_STALLED && !job->is_reported)
         LOG_WARNING("an issue waits for a person", LOG_TEXT("key", kernel_work_key(work)),
                     LOG_TEXT("repository", kernel_work_note(work)), LOG_TEXT("reason", reason));
     else if (kind == KERNEL_RETRY || kind == KERNEL_AFTER)
@@ -56,11 +64,18 @@ void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t 
     job_free(job);
 }
 
+void job_finish_later(struct labeler_job *job, int64_t wait_ms, const char *reason)
+{
+    uint64_t spread_ms = (uint64_t)(wait_ms / 4 + LABELER_SPREAD_LEAST_MS);
+    int64_t after_ms = wait_ms + (int64_t)loop_random_below(job->labeler->ground.loop, spread_ms);
+    job_finish(job, KERNEL_AFTER, after_ms, reason);
+}
+
 void job_fail(struct labeler_job *job, const struct forge_result *result, const char *doing)
 {
     CLEANUP(mem_free) char *reason = mem_format("%s: %s", doing, result->error->text);
     if (result->code == ERR_RATE_LIMITED)
-        job_finish(job, KERNEL_AFTER, result->retry_after_ms, reason);
+        job_finish_later(job, result->retry_after_ms, reason);
     else if (err_is_retriable(result->code) || result->effect_unsure)
         job_finish(job, KERNEL_RETRY, 0, reason);
     else
@@ -91,9 +106,14 @@ static bool labeler_copy_name(struct text text, char ret_name[FORGE_REPOSITORY_B
 static void labeler_notice(struct labeler *labeler, const struct event *event)
 {
     char name[FORGE_REPOSITORY_BYTES];
-    if ((text_equals(event->github_event, "push") || text_equals(event->github_event, "label")) &&
-        labeler_copy_name(event->repository, name))
-        repositories_touch(labeler->repositories, name);
+    char ref[LABELER_REF_BYTES];
+    bool is_push = text_equals(event->github_event, "push");
+    if ((!is_push && !text_equals(event->github_event, "label")) ||
+        !labeler_copy_name(event->repository, name))
+        return;
+    (void)snprintf(ref, sizeof(ref), "%.*s", (int)event->subject.bytes,
+                   event->subject.data != NULL ? event->subject.data : "");
+    repositories_touch(labeler->repositories, name, is_push && ref[0] != '\0' ? ref : NULL);
 }
 
 static bool labeler_route(void *self, const struct bus_record *record, const struct event *event,
@@ -144,15 +164,31 @@ static void labeler_abandon(void *self, struct kernel_work *work)
     job_free(CAST_CHECKED(struct labeler_job, kernel_work_state(work), JOB_MAGIC));
 }
 
+/* True if a look at an issue that was decided before makes sense: an older model's decision stands unless the document says otherwise. */
+static bool labeler_should_sweep(struct labeler *labeler, const struct history_entry *entry)
+{
+    const struct document *document = NULL;
+    if (document_find(labeler->documents, entry->repository, &document, NULL) != 0)
+        return false;
+    const char *version = models_version(labeler->models, document);
+    return version != NULL && (document->relabel == DOCUMENT_RELABEL_OPEN ||
+                               entry->model_hash == history_hash_model(version));
+}
+
 static bool labeler_sweep_next(void *self, struct kernel_route *ret_route)
 {
     struct labeler *labeler = self;
     const struct history_entry *entry = NULL;
-    if (!history_next(labeler->history, ret_route->key, &entry))
-        return false;
-    (void)snprintf(ret_route->note, sizeof(ret_route->note), "%s", entry->repository);
-    ret_route->partition = entry->partition;
-    return true;
+    for (int i = 0; i < LABELER_SWEEP_STEPS_MAX; i++) {
+        if (!history_next(labeler->history, ret_route->key, &entry))
+            return false;
+        if (!labeler_should_sweep(labeler, entry))
+            continue;
+        (void)snprintf(ret_route->note, sizeof(ret_route->note), "%s", entry->repository);
+        ret_route->partition = entry->partition;
+        return true;
+    }
+    return false;
 }
 
 static void labeler_apply_prediction(void *self, const struct bus_record *record)
@@ -320,6 +356,8 @@ void labeler_drain(struct labeler *labeler, void (*drained)(void *argument), voi
         return;
     }
     loop_timer_clear(labeler->identity_timer);
+    if (labeler->identity_call != NULL)
+        forge_cancel(labeler->ground.forge, TAKE(labeler->identity_call));
     loop_defer(labeler->ground.loop, drained, argument);
 }
 

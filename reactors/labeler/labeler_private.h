@@ -25,6 +25,7 @@
     X(JOB_ISSUE)      /* reads the issue */                                                        \
     X(JOB_TIMELINE)   /* reads its timeline */                                                     \
     X(JOB_PLAN)       /* looks at the repository's knowledge once more, and plans */               \
+    X(JOB_DELETE)     /* deletes doubled comments of nodag's own, one by one */                     \
     X(JOB_REMOVE)     /* removes labels, one by one */                                             \
     X(JOB_ADD)        /* adds labels, in one go */                                                 \
     X(JOB_COMMENT)    /* writes or edits the comment */                                            \
@@ -37,6 +38,9 @@ enum job_step {
 #undef JOB_STEP_ENUM
 };
 
+/* Most doubled comments that one run deletes; more are met by the next. */
+#define OBSERVED_DOUBLES_MAX 8
+
 /* What was observed, copied out of the answers; owned by the job. */
 struct observed {
     char *repository;                /* owner/name now */
@@ -48,6 +52,9 @@ struct observed {
     size_t event_count;              /* of them */
     int64_t comment_id;              /* nodag's comment; 0: none */
     char *comment_body;              /* its text, or NULL */
+    int64_t doubles[OBSERVED_DOUBLES_MAX]; /* further ones with the marker */
+    size_t double_count;             /* of them */
+    bool is_locked;                  /* conversation locked: an App may not comment */
 };
 
 /* A model's opinion joined with what document and repository say of it; texts owned by the opinion
@@ -78,6 +85,9 @@ struct labeler_job {
     struct prepared prepared;           /* see there */
     struct plan_input input;            /* borrowed from the two above */
     struct plan *plan;                  /* owned */
+    bool is_reported;                   /* what it waits for was said already, once for its repository */
+    bool labels_checked;                /* the repository's labels were read again before adding */
+    size_t deleted;                     /* doubled comments deleted so far */
     size_t removed;                     /* labels removed so far */
     bool wrote_add;                     /* the POST was done */
     int64_t comment_id;                 /* after the writes; 0: none */
@@ -108,13 +118,15 @@ void job_set_step(struct labeler_job *job, enum job_step step);
 /* labeler.c: ends a job: frees it and tells the kernel. `reason` is borrowed. */
 void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t after_ms,
                 const char *reason);
+/* labeler.c: ends a job with AFTER, spread a little, so that jobs put off together do not come back together. */
+void job_finish_later(struct labeler_job *job, int64_t wait_ms, const char *reason);
 /* labeler.c: ends a job after a failed forge call: rate limit → AFTER, away → RETRY, refused →
  * STALLED. */
 void job_fail(struct labeler_job *job, const struct forge_result *result, const char *doing);
 
 /* observe.c: begins; ends with act_begin, or finishes the job. */
 void observe_begin(struct labeler_job *job);
-/* observe.c: frees what was observed and prepared. */
+/* observe.c: frees what was observed, prepared and planned. */
 void observe_release(struct labeler_job *job);
 
 /* act.c: performs job->plan, publishes the record, finishes the job. */

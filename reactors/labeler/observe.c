@@ -17,6 +17,20 @@
 #include "reactors/labeler/comment.h"
 #include "reactors/labeler/labeler_private.h"
 
+/* Frees the plan and what it was made of. */
+static void observe_release_plan(struct labeler_job *job)
+{
+    struct prepared *prepared = &job->prepared;
+    for (size_t i = 0; i < prepared->text_count; i++)
+        mem_free(prepared->texts[i]);
+    mem_free(prepared->texts);
+    mem_free(prepared->candidates);
+    mem_free(prepared->words);
+    model_opinion_free(prepared->opinion);
+    *prepared = (struct prepared){0};
+    plan_free(TAKE(job->plan));
+}
+
 void observe_release(struct labeler_job *job)
 {
     struct observed *observed = &job->observed;
@@ -32,16 +46,13 @@ void observe_release(struct labeler_job *job)
     mem_free(observed->title);
     mem_free(observed->body);
     mem_free(observed->comment_body);
-    struct prepared *prepared = &job->prepared;
-    for (size_t i = 0; i < prepared->text_count; i++)
-        mem_free(prepared->texts[i]);
-    mem_free(prepared->texts);
-    mem_free(prepared->candidates);
-    mem_free(prepared->words);
-    model_opinion_free(prepared->opinion);
+    observe_release_plan(job);
 }
 
 /* --- the plan's input --- */
+
+static void observe_on_repository(void *argument, int code, int64_t retry_after_ms,
+                                  const struct repository *repository, const char *text);
 
 static const char *observe_keep_text(struct prepared *prepared, const char *text)
 {
@@ -105,7 +116,8 @@ static void observe_prepare(struct labeler_job *job, const struct repository *re
         .events = job->observed.events,
         .event_count = job->observed.event_count,
         .held_back = job->held_back,
-        .comment_wanted = document->comment == DOCUMENT_COMMENT_EDIT,
+        .comment_wanted =
+            document->comment == DOCUMENT_COMMENT_EDIT && !job->observed.is_locked,
         .own_comment_id = job->observed.comment_id,
         .known_comment_id = job->known_comment_id,
     };
@@ -120,7 +132,16 @@ static bool observe_leave_alone(const struct labeler_job *job, const struct docu
         return false;
     const struct history_entry *known =
         history_find(job->labeler->history, kernel_work_key(job->work));
-    return known == NULL || strncmp(known->model, version, HISTORY_MODEL_BYTES - 1) != 0;
+    return known == NULL || known->model_hash != history_hash_model(version);
+}
+
+/* GitHub creates a label that the repository does not have any more: before something is added, the list must be new. */
+static void observe_check_labels(struct labeler_job *job)
+{
+    job->labels_checked = true;
+    observe_release_plan(job);
+    job->waiter = repositories_get_for_adding(
+        job->labeler->repositories, job->observed.repository, observe_on_repository, job);
 }
 
 static void observe_plan(struct labeler_job *job, const struct repository *repository)
@@ -155,13 +176,25 @@ static void observe_plan(struct labeler_job *job, const struct repository *repos
     }
     observe_prepare(job, repository, document);
     job->plan = plan_make(&job->input);
+    if (job->plan->add_count > 0 && !job->labels_checked) {
+        observe_check_labels(job);
+        return;
+    }
     act_begin(job);
 }
 
 /* --- the reads --- */
 
-static void observe_on_repository(void *argument, int code, int64_t retry_after_ms,
-                                  const struct repository *repository, const char *text);
+/* nodag's comment, or one that a write which landed late has doubled. */
+static void observe_note_comment(struct observed *observed, const struct forge_timeline_item *item)
+{
+    if (observed->comment_id == 0) {
+        observed->comment_id = item->comment_id;
+        observed->comment_body = mem_copy_text(item->body);
+    } else if (observed->double_count < OBSERVED_DOUBLES_MAX) {
+        observed->doubles[observed->double_count++] = item->comment_id;
+    }
+}
 
 static void observe_on_timeline(void *argument, const struct forge_result *result,
                                 const struct forge_timeline_item *items, size_t count)
@@ -188,9 +221,8 @@ static void observe_on_timeline(void *argument, const struct forge_result *resul
                 .actor = mem_copy_text(item->actor),
                 .time_ms = item->time_ms,
             };
-        } else if (item->is_own && observed->comment_id == 0 && comment_has_marker(item->body)) {
-            observed->comment_id = item->comment_id;
-            observed->comment_body = mem_copy_text(item->body);
+        } else if (item->is_own && comment_has_marker(item->body)) {
+            observe_note_comment(observed, item);
         }
     }
     job_set_step(job, JOB_PLAN);
@@ -219,6 +251,7 @@ static void observe_on_issue(void *argument, const struct forge_result *result,
                    NULL); /* a transferred issue is `opened` at its destination */
         return;
     }
+    observed->is_locked = issue->is_locked;
     observed->title = mem_copy_text(issue->title);
     observed->body = mem_copy_text(issue->body);
     observed->present = mem_alloc_array(issue->label_count, sizeof(observed->present[0]));
@@ -234,6 +267,12 @@ static void observe_read_issue(struct labeler_job *job, const struct repository 
     if (repository->id != job->repository_id || repository->is_archived) {
         /* The name belongs to another repository now, or nothing can be written in it. */
         job_finish(job, KERNEL_DONE, 0, NULL);
+        return;
+    }
+    int64_t wait_ms = forge_write_wait_ms(job->labeler->ground.forge);
+    if (wait_ms > 0) {
+        /* Reads would be spent on a decision that could not be written. */
+        job_finish_later(job, wait_ms, "the budget of writes is used up");
         return;
     }
     mem_free(job->observed.repository);
@@ -263,6 +302,7 @@ static void observe_on_repository(void *argument, int code, int64_t retry_after_
         (void)error_set(&error, code,
                         "%s is not visible to nodag: give the App or token access to it",
                         kernel_work_note(job->work));
+    job->is_reported = code == ERR_INPUT; /* the configuration: repository.c said it once */
     job_fail(job, &result, "reading the repository");
 }
 

@@ -117,7 +117,7 @@ static struct plan_decision plan_decide_present(const struct plan_input *input, 
     if (!plan_is_own_doing(input, candidate->written))
         return (struct plan_decision){.verdict = PLAN_ADDED_BY_PERSON, .by = actor};
     if (plan_may_write(candidate) != PLAN_ADD || plan_is_written_twice(input, index))
-        return (struct plan_decision){.verdict = plan_not_predicted(candidate)};
+        return (struct plan_decision){.verdict = plan_why_not_predicted(candidate)};
     return (struct plan_decision){.verdict = input->held_back ? PLAN_HELD_BACK : PLAN_REMOVE};
 }
 
@@ -146,7 +146,7 @@ static struct plan_decision plan_decide_absent(const struct plan_input *input, s
         past.own > past.other && candidate->existing != NULL)
         return (struct plan_decision){.verdict = PLAN_GIVE_BACK, .by = past.other->actor};
     if (!candidate->predicted)
-        return (struct plan_decision){.verdict = plan_not_predicted(candidate)};
+        return (struct plan_decision){.verdict = plan_why_not_predicted(candidate)};
     const struct plan_label_event *removal = plan_removal(input, candidate);
     if (removal != NULL)
         return (struct plan_decision){.verdict = PLAN_REMOVED_BY_PERSON,

@@ -48,6 +48,7 @@ struct repository_entry {
     int64_t read_ms;                   /* when */
     bool touched;                      /* something happened that no look knows yet */
     bool invalid;                      /* the configuration was invalid at the last look */
+    bool stuck;                        /* not visible, or refused: a person must act */
     char *invalid_text;                /* owned; why */
     bool organisation_hidden;          /* OWNER/.github was not visible */
     char *full_name;                   /* owned */
@@ -55,6 +56,9 @@ struct repository_entry {
     bool is_archived;                  /* see struct repository */
     char **labels;                     /* owned list of owned names */
     size_t label_count;                /* of them */
+    int64_t labels_read_ms;            /* when */
+    bool labels_only;                  /* the look under way reads nothing but labels */
+    char *default_branch;              /* owned; pushes to others change nothing */
     struct bot_config *config;         /* owned; of the last good look */
     struct bot_config *next_config;    /* owned; of the look under way */
     struct loop_timer *recheck;        /* owned; while invalid */
@@ -121,6 +125,7 @@ static void repository_drop(struct repository_entry *entry)
     bot_config_free(entry->next_config);
     mem_free(entry->invalid_text);
     mem_free(entry->full_name);
+    mem_free(entry->default_branch);
     mem_free(entry->name);
     mem_free(entry);
 }
@@ -175,6 +180,13 @@ static void repository_recheck(void *argument)
         repository_look(entry);
 }
 
+static void repository_set_recheck(struct repository_entry *entry, int64_t delay_ms)
+{
+    if (entry->recheck == NULL)
+        entry->recheck = loop_timer_new(entry->all->loop, repository_recheck, entry);
+    loop_timer_set(entry->recheck, delay_ms);
+}
+
 /* The configuration is there and wrong: said once for each text, and looked at again later. */
 static void repository_end_invalid(struct repository_entry *entry, const char *text)
 {
@@ -187,16 +199,15 @@ static void repository_end_invalid(struct repository_entry *entry, const char *t
     repository_set_invalid(entry, true);
     entry->was_read = true;
     entry->read_ms = loop_now_ms(entry->all->loop);
-    if (entry->recheck == NULL)
-        entry->recheck = loop_timer_new(entry->all->loop, repository_recheck, entry);
-    loop_timer_set(entry->recheck, entry->touched ? 0 : REPOSITORY_FRESH_MS);
+    repository_set_recheck(entry, entry->touched ? 0 : REPOSITORY_FRESH_MS);
     repository_end(entry, ERR_INPUT, 0, entry->invalid_text);
 }
 
 static void repository_end_well(struct repository_entry *entry)
 {
-    bool mended = entry->invalid;
+    bool mended = entry->invalid || entry->stuck;
     repository_set_invalid(entry, false);
+    entry->stuck = false;
     loop_timer_free(TAKE(entry->recheck));
     bot_config_free(entry->config);
     entry->config = TAKE(entry->next_config);
@@ -210,8 +221,9 @@ static void repository_end_well(struct repository_entry *entry)
 static void repository_end_failed(struct repository_entry *entry, const struct forge_result *result)
 {
     entry->touched = true; /* what made this look necessary still does */
-    if (entry->invalid)
-        loop_timer_set(entry->recheck, REPOSITORY_FRESH_MS);
+    entry->stuck = entry->stuck || !err_is_retriable(result->code);
+    if (entry->invalid || entry->stuck)
+        repository_set_recheck(entry, REPOSITORY_FRESH_MS);
     repository_end(entry, result->code, result->retry_after_ms, result->error->text);
 }
 
@@ -250,7 +262,7 @@ static void repository_on_file(void *argument, const struct forge_result *result
         repository_end_invalid(entry, result->error->text); /* a folder, a link, too large … */
         return;
     }
-    if (result->code == ERR_DENIED && !is_own) {
+    if (result->code == ERR_DENIED && result->is_hidden && !is_own) {
         repository_note_hidden(entry);
     } else if (result->code != 0 && result->code != ERR_NOT_FOUND) {
         repository_end_failed(entry, result);
@@ -299,9 +311,22 @@ static void repository_on_labels(void *argument, const struct forge_result *resu
     entry->labels = mem_alloc_array(count, sizeof(entry->labels[0]));
     for (size_t i = 0; i < count; i++)
         entry->labels[entry->label_count++] = mem_copy_text(names[i]);
+    entry->labels_read_ms = loop_now_ms(entry->all->loop);
+    if (entry->labels_only) {
+        repository_end(entry, 0, 0, "");
+        return;
+    }
     bot_config_free(entry->next_config);
     entry->next_config = bot_config_new();
     repository_read_file(entry, REPOSITORY_READ_ORGANISATION);
+}
+
+static void repository_read_labels(struct repository_entry *entry, bool labels_only)
+{
+    entry->labels_only = labels_only;
+    entry->step = REPOSITORY_READ_LABELS;
+    entry->call =
+        forge_list_labels(entry->all->forge, entry->full_name, repository_on_labels, entry);
 }
 
 static void repository_on_repository(void *argument, const struct forge_result *result,
@@ -317,9 +342,9 @@ static void repository_on_repository(void *argument, const struct forge_result *
     entry->full_name = mem_copy_text(repository->full_name);
     entry->id = repository->id;
     entry->is_archived = repository->is_archived;
-    entry->step = REPOSITORY_READ_LABELS;
-    entry->call =
-        forge_list_labels(entry->all->forge, entry->full_name, repository_on_labels, entry);
+    mem_free(entry->default_branch);
+    entry->default_branch = mem_copy_text(repository->default_branch);
+    repository_read_labels(entry, false);
 }
 
 static void repository_look(struct repository_entry *entry)
@@ -371,8 +396,10 @@ static void repository_make_room(struct repositories *all)
     }
 }
 
-struct repository_waiter *repositories_get(struct repositories *all, const char *name,
-                                           repository_fn done, void *argument)
+/* Adds a waiter, and starts a look where what is known is older than it may be. */
+static struct repository_waiter *repository_wait(struct repositories *all, const char *name,
+                                                 int64_t labels_fresh_ms, repository_fn done,
+                                                 void *argument)
 {
     char lower[FORGE_REPOSITORY_BYTES];
     struct repository_entry *entry = repository_find(all, name, lower);
@@ -391,11 +418,25 @@ struct repository_waiter *repositories_get(struct repositories *all, const char 
     DL_APPEND(entry->waiters, waiter);
     if (entry->step != REPOSITORY_IDLE)
         return waiter;
-    if (repository_is_fresh(entry))
-        loop_defer(all->loop, repository_tell_fresh, entry);
-    else
+    if (!repository_is_fresh(entry))
         repository_look(entry);
+    else if (!entry->invalid && loop_now_ms(all->loop) - entry->labels_read_ms >= labels_fresh_ms)
+        repository_read_labels(entry, true);
+    else
+        loop_defer(all->loop, repository_tell_fresh, entry);
     return waiter;
+}
+
+struct repository_waiter *repositories_get(struct repositories *all, const char *name,
+                                           repository_fn done, void *argument)
+{
+    return repository_wait(all, name, REPOSITORY_FRESH_MS, done, argument);
+}
+
+struct repository_waiter *repositories_get_for_adding(struct repositories *all, const char *name,
+                                                      repository_fn done, void *argument)
+{
+    return repository_wait(all, name, REPOSITORY_LABELS_FRESH_MS, done, argument);
 }
 
 void repositories_cancel(struct repositories *all, struct repository_waiter *waiter)
@@ -408,11 +449,21 @@ void repositories_cancel(struct repositories *all, struct repository_waiter *wai
 static void repository_touch(struct repository_entry *entry)
 {
     entry->touched = true;
-    if (entry->invalid && entry->step == REPOSITORY_IDLE)
+    if ((entry->invalid || entry->stuck) && entry->step == REPOSITORY_IDLE)
         repository_look(entry);
 }
 
-void repositories_touch(struct repositories *all, const char *name)
+/* True if a push to this ref (NULL: no push) can have changed what is known of the repository. */
+static bool repository_is_concerned(const struct repository_entry *entry, const char *ref)
+{
+    static const char heads[] = "refs/heads/";
+    if (ref == NULL || entry->default_branch == NULL || entry->default_branch[0] == '\0')
+        return true;
+    return strncmp(ref, heads, sizeof(heads) - 1) == 0 &&
+           strcmp(ref + sizeof(heads) - 1, entry->default_branch) == 0;
+}
+
+void repositories_touch(struct repositories *all, const char *name, const char *ref)
 {
     char lower[FORGE_REPOSITORY_BYTES];
     struct repository_entry *entry = repository_find(all, name, lower);
@@ -421,7 +472,7 @@ void repositories_touch(struct repositories *all, const char *name)
         for (entry = all->entries; entry != NULL; entry = entry->hh.next)
             if (repository_has_owner(entry->name, lower))
                 repository_touch(entry);
-    } else if (entry != NULL) {
+    } else if (entry != NULL && repository_is_concerned(entry, ref)) {
         repository_touch(entry);
     }
 }

@@ -31,6 +31,9 @@
 /* How long what was read is used without asking again. */
 #define REPOSITORY_FRESH_MS (10LL * 60 * 1000)
 
+/* How old the list of labels may be when labels are added. */
+#define REPOSITORY_LABELS_FRESH_MS (60LL * 1000)
+
 /* Most repositories in memory; beyond it the one that was used longest ago goes. */
 #define REPOSITORY_COUNT_MAX 5000
 
@@ -71,13 +74,23 @@ DEFINE_CLEANUP(struct repositories *, repositories_free)
 struct repository_waiter *repositories_get(struct repositories *repositories, const char *name,
                                            repository_fn done, void *argument);
 
+/*
+ * As repositories_get, with labels that were read within REPOSITORY_LABELS_FRESH_MS: before labels are added, because GitHub creates a label
+ * that the repository does not have (any more). Costs one conditional read where they are older. Loop thread.
+ */
+struct repository_waiter *repositories_get_for_adding(struct repositories *repositories,
+                                                      const char *name, repository_fn done,
+                                                      void *argument);
+
 /* Withdraws a waiter: its callback will not run. Loop thread. */
 void repositories_cancel(struct repositories *repositories, struct repository_waiter *waiter);
 
-/* Something happened to a repository (a push, a change of its labels): the next user reads again.
- * OWNER/.github stands for all repositories of OWNER. Where the configuration was invalid it is
- * read again at once. Loop thread. */
-void repositories_touch(struct repositories *repositories, const char *name);
+/*
+ * Something happened to a repository: its labels changed (`ref` NULL), or a push moved `ref` ("refs/heads/main"); the next user reads again.
+ * A push to another branch than the default one changes nothing. OWNER/.github stands for all repositories of OWNER. Where a person had to
+ * act it is read again at once. Loop thread.
+ */
+void repositories_touch(struct repositories *repositories, const char *name, const char *ref);
 
 /* Calls `changed(argument, name)` whenever a repository whose configuration was invalid became
  * usable. Loop thread. */

@@ -12,7 +12,6 @@ ids of two stacks differ, because Kafka remembers what was decided about the fir
 import contextlib
 import fnmatch
 import os
-import subprocess
 import sys
 import tempfile
 import unittest

@@ -1,9 +1,11 @@
 /*
- * Fuzz target: any headers and keys, as a stranger with the right to write could put them into a topic.
+ * Fuzz target: any headers and keys, as a stranger with the right to write could put them into a
+ * topic.
  *
- * Design: the input is lines, by turns a header's name and its value; a value "-" is one that is null. Asserted: a refusal names
- * something; what is decoded can be encoded and decodes to the same; a value that is read as an issue's key is written back as
- * the same bytes and has the partition that librdkafka gives it; whatever is escaped for a terminal is printable.
+ * Design: the input is lines, by turns a header's name and its value; a value "-" is one that is
+ * null. Asserted: a refusal names something; what is decoded can be encoded and decodes to the
+ * same; a value that is read as an issue's key is written back as the same bytes and has the
+ * partition that librdkafka gives it; whatever is escaped for a terminal is printable.
  */
 #include <librdkafka/rdkafka.h>
 #include <stdint.h>

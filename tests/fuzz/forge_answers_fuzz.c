@@ -2,14 +2,13 @@
  * Fuzz target: any bytes as the answers of a forge, through the client that reads them.
  *
  * Design: the input's first line chooses the call (i issue, t timeline, l labels of a repository, f file, r
- * repository, n identity, a add labels, d remove a label, c comment, e edit a comment) and who asks (- nobody, by a
+ * repository, n identity, a add labels, d remove a label, c comment, e edit a comment, x delete one) and who asks (- nobody, by a
  * login that was set; t a token; a a GitHub App). Then come the answers, each "STATUS", header lines, an empty line and
  * the body, separated by a line "%%"; status 0 is no answer at all. Requests get them in turn, the last one again and
  * again. Each call is made twice, so that the second one meets what the client remembers (ETags, tokens,
  * installations). Asserted: the promises of forge.h: one callback for each call, a text for each error, and an
  * answer only where all is well, with texts that are texts.
  */
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -175,6 +174,9 @@ static void start_call(struct forge *forge, char operation, struct world *world)
     case 'e':
         (void)forge_edit_comment(forge, repository, 1, "text", on_written, world);
         break;
+    case 'x':
+        (void)forge_delete_comment(forge, repository, 1, on_written, world);
+        break;
     default:
         (void)forge_get_issue(forge, repository, 1, on_issue, world);
     }
@@ -250,10 +252,10 @@ static bool read_answer(char *text, struct http_fake_answer *ret_answer)
     } else if (headers != NULL) {
         body = cut_at(headers, "\n\n");
     }
-    int status = atoi(text);
+    long status = strtol(text, NULL, 10);
     *ret_answer = (struct http_fake_answer){
         .code = status == 0 ? ERR_UNAVAILABLE : 0,
-        .status = status >= 100 && status <= 599 ? status : 200,
+        .status = status >= 100 && status <= 599 ? (int)status : 200,
         .headers = headers,
         .body = body != NULL ? body : "",
     };

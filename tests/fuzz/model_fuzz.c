@@ -5,6 +5,9 @@
  * its preamble and the checksum at its end made right, so that everything behind them meets hostile bytes too. What
  * loads is asked for its opinion and its reasons. Asserted: probabilities are probabilities, what is not predictable is
  * not predicted, of an exclusive group at most one label is.
+ *
+ * corpus/model/good is a whole model of three labels; where the format changes, it is made anew by `nodag model train`
+ * on two dozen issues of a few words (--min-examples 4 --precision-target 50% --exclusive 'kind*'), a few KB.
  */
 #include <math.h>
 #include <stdint.h>

@@ -19,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT / "deploy" / "loc
 
 from daemon import Daemon, run_program  # noqa: E402  (after the path above)
 from kafka import LocalKafka  # noqa: E402
-from labeler_stack import labeler_stack, module_labeler, stack  # noqa: F401, E402  (fixtures of test_labeler_*.py)
+from whole_path import labeler_stack, module_labeler, stack  # noqa: F401, E402  (fixtures of test_labeler_*.py)
 from proc import Failed  # noqa: E402
 from topic import Topic  # noqa: E402
 

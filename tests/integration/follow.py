@@ -94,6 +94,10 @@ class Follower:
         """Waits until a key is on `pending` with this outcome."""
         return wait_until(lambda: self.is_pending(key, outcome), DECIDED_S, f"{key} to be {outcome} on pending")
 
+    def not_pending(self, *keys: str) -> None:
+        """Waits until none of these keys is on `pending`."""
+        wait_until(lambda: not self.pending().keys() & set(keys), DECIDED_S, f"none of {', '.join(keys)} to be pending")
+
     # -- offsets -----------------------------------------------------------------------------------------------------
 
     def skip_history(self) -> None:

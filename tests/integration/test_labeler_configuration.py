@@ -6,7 +6,7 @@ The organisation's file belongs to all repositories of an organisation, so a tes
 import json
 
 import pytest
-from labeler_stack import BUG_JUPYTER, CONFIGURATION, LABELS, Repository
+from whole_path import BUG_JUPYTER, CONFIGURATION, LABELS, Repository
 from proc import wait_until
 
 INVALID = "label-alias: [kind/bug]\n"
@@ -15,9 +15,9 @@ SAID_S = 30
 pytestmark = pytest.mark.usefixtures("module_labeler")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def organisation_repository(labeler_stack) -> Repository:
-    """quiet/.github, made once."""
+    """quiet/.github, made once and before anybody asks for it: that it is not there would be believed for a minute."""
     return labeler_stack.repository("quiet", name=".github")
 
 

@@ -3,7 +3,7 @@
 Every decision is read from two places: from the sandbox what was done, from `predictions` why.
 """
 import pytest
-from labeler_stack import (BOT, BUG_JUPYTER, FEATURE_JUPYTER, FEATURE_PIPELINES, LABELS, NOTHING, QUESTION_SERVING)
+from whole_path import (BOT, BUG_JUPYTER, FEATURE_JUPYTER, FEATURE_PIPELINES, LABELS, NOTHING, QUESTION_SERVING)
 
 PAST = "2020-01-01T12:00:00Z"
 

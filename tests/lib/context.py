@@ -55,13 +55,14 @@ def cache_folder() -> Path:
 
 
 class Context:
-    """One run of tests/run. `preset` is the build that unit, sim, integration and contract run."""
+    """One run of tests/run. `preset` is the build that unit, sim, integration and contract run; `seeds` are the
+    simulation's, `seconds` what each fuzz target gets."""
 
-    def __init__(self, preset: str, jobs: int, seeds: int):
-        self.preset, self.jobs, self.seeds = preset, jobs, seeds
+    def __init__(self, preset: str, jobs: int, seeds: int, seconds: int):
+        self.preset, self.jobs, self.seeds, self.seconds = preset, jobs, seeds, seconds
         self.root = ROOT
-        self.configured = ""  # what CMake said of the preset under test
-        self._built: dict[str, Failure | None] = {}
+        self.configured: dict[str, str] = {}  # by preset: what CMake said
+        self._built: dict[tuple[str, str], Failure | None] = {}
 
     # -- programs ----------------------------------------------------------------------------------------------------
 
@@ -90,22 +91,23 @@ class Context:
     def build_folder(self, preset: str | None = None) -> Path:
         return ROOT / "build" / (preset or self.preset)
 
-    def build(self, timeout_s: float, preset: str | None = None) -> Path:
+    def build(self, timeout_s: float, preset: str | None = None, target: str = "all") -> Path:
         """Configures and builds a preset, once a run; its folder. Raises Failure with what the compiler said."""
         preset = preset or self.preset
-        if preset not in self._built:
-            self._built[preset] = self._build_now(preset, timeout_s)
-        failure = self._built[preset]
+        if (preset, target) not in self._built:
+            self._built[preset, target] = self._build_now(preset, target, timeout_s)
+        failure = self._built[preset, target]
         if failure:
             raise failure
         return self.build_folder(preset)
 
-    def _build_now(self, preset: str, timeout_s: float) -> Failure | None:
+    def _build_now(self, preset: str, target: str, timeout_s: float) -> Failure | None:
         log = f"build-{preset}"
         done = self.run(log, ["cmake", "--preset", preset], timeout_s)
-        self.configured += done.output if preset == self.preset else ""
+        self.configured[preset] = done.output
         if done.status == 0:
-            done = self.run(log, ["cmake", "--build", "--preset", preset, "-j", self.jobs, "--", "-k", "0"], timeout_s)
+            done = self.run(log, ["cmake", "--build", "--preset", preset, "--target", target, "-j", self.jobs, "--",
+                                  "-k", "0"], timeout_s)
         return None if done.status == 0 else Failure(
             f"building preset {preset}", f"{interesting(done.output)}\nall of it: {LOGS.relative_to(ROOT) / log}.log")
 

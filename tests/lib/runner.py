@@ -22,6 +22,7 @@ from results import Result  # noqa: E402
 from stages import STAGES, Stage, has_tests  # noqa: E402
 
 SEEDS = 1000  # Of the simulation, in a normal run.
+SECONDS = 10  # For each fuzz target.
 SKIPS_SHOWN = 50
 
 EPILOG = """\
@@ -30,6 +31,7 @@ examples:
   tests/run check unit         the fast part while writing
   tests/run --preset tsan unit the unit tests under the thread sanitizer
   tests/run --no-install sim --seeds 100000
+  tests/run fuzz --seconds 3600
 
 for one test:
   ctest --test-dir build/asan -R loop --output-on-failure
@@ -43,18 +45,24 @@ Full output of every stage is in build/test-logs/STAGE.log. The last line is alw
 
 def read_arguments(argv: list[str]) -> argparse.Namespace:
     width = max(len(stage.name) for stage in STAGES)
-    table = "\n".join(f"  {stage.name:{width}}  {stage.what}" for stage in STAGES)
+    table = "\n".join(f"  {stage.name:{width}}  {stage.what}{'' if stage.by_default else ' (only where named)'}"
+                      for stage in STAGES)
     parser = argparse.ArgumentParser(prog="tests/run", formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description=f"Builds nodag and runs its tests.\n\nstages, in order:\n{table}",
                                      epilog=EPILOG)
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help="which stages to run; default: all")
+    parser.add_argument("stages", nargs="*", metavar="STAGE",
+                        help="which stages to run; default: all but those that run only where named")
     parser.add_argument("--list", action="store_true", help="name the stages, one a line")
     parser.add_argument("--preset", default="asan", help="CMake preset of the executables under test (default: asan)")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="seeds of the simulation (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=SECONDS,
+                        help="how long each fuzz target runs (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)),
                         help="compilers and unit tests at once (default: the number of processors, %(default)s here)")
     parser.add_argument("--no-install", action="store_true", help="do not look for missing Debian packages")
     options = parser.parse_args(argv)
+    if options.seconds < 1:
+        parser.error("--seconds must be 1 or more")
     names = [stage.name for stage in STAGES]
     unknown = [name for name in options.stages if name not in names]
     if unknown:
@@ -101,12 +109,12 @@ def report(results: dict[str, Result], seconds: float) -> Result:
 
 def main(argv: list[str]) -> int:
     options = read_arguments(argv)
-    chosen = [stage for stage in STAGES if not options.stages or stage.name in options.stages]
+    chosen = [stage for stage in STAGES if stage.name in options.stages or (stage.by_default and not options.stages)]
     if options.list:
         print("\n".join(stage.name for stage in STAGES))
         return 0
     shutil.rmtree(LOGS, ignore_errors=True)
-    context = Context(options.preset, options.jobs, options.seeds)
+    context = Context(options.preset, options.jobs, options.seeds, options.seconds)
     results: dict[str, Result] = {}
     began, interrupted = time.monotonic(), False
     width = max(len(stage.name) for stage in STAGES)

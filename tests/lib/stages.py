@@ -23,17 +23,24 @@ EXIT_SKIPPED = 77  # as in automake's and ctest's convention
 UNIT_TEST_S = 120  # one executable; with sanitizers they take a second or two
 ALSO_BUILT = ("clang", "release")  # gcc with sanitizers was built for the unit tests already
 LEFT_OUT = re.compile(r"no library (\S+) for (\S+): left out")  # tests/unit/CMakeLists.txt says so
+LEFT_OUT_OF_FUZZ = re.compile(r"no library (\S+) for the fuzz target (\S+): left out")  # tests/fuzz/CMakeLists.txt
 SIM_NAMES = ("nodag-sim", "sim")
+FUZZ_PRESET = "fuzz"
+FUZZ_INPUT_BYTES = 16384  # what parsers do wrong shows on small inputs, and these run faster
+FUZZ_ONE_S = 10  # one input; more is a defect too
+FUZZ_MEMORY_MB = 1024  # likewise
+FUZZ_MARGIN_S = 120  # for start, reading what was learnt, and a report
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One line of the table. `folder` must exist, or the stage is skipped."""
+    """One line of the table. `folder` must hold something, or the stage is skipped."""
     name: str
     what: str
     timeout_s: int
     run: Callable[[Context, int], Result]
     folder: str = ""
+    by_default: bool = True  # else it runs only where the command line names it
 
 
 def run_check(context: Context, timeout_s: int) -> Result:
@@ -61,7 +68,7 @@ def run_unit(context: Context, timeout_s: int) -> Result:
                                 UNIT_TEST_S, "--output-junit", report, "--output-on-failure", "-LE", "sim",
                                 "--test-output-size-passed", 1 << 20, "--test-output-size-failed", 1 << 20], timeout_s)
     result = read_junit(report).settle(done.status, done.output)
-    for library, test in LEFT_OUT.findall(context.configured):
+    for library, test in LEFT_OUT.findall(context.configured[context.preset]):
         result.add(Result(skipped=1, skips=[(test, f"CMake left it out: there is no library {library}")]))
     return result
 
@@ -104,6 +111,40 @@ def run_build(context: Context, timeout_s: int) -> Result:
     return result
 
 
+def run_fuzz(context: Context, timeout_s: int) -> Result:
+    """Each fuzz target for context.seconds, with its corpus and what it found in earlier runs."""
+    if not shutil.which("clang"):
+        return Result.skip("clang is not installed (deploy/local/install --for test)")
+    folder = context.build(timeout_s, FUZZ_PRESET, "fuzz_targets")
+    sources = sorted((context.root / "tests" / "fuzz").glob("*_fuzz.c"))
+    result = Result()
+    for source in sources:
+        result.add(fuzz(context, folder, source.stem))
+    for library, target in LEFT_OUT_OF_FUZZ.findall(context.configured[FUZZ_PRESET]):
+        result.add(Result(skipped=1, skips=[(target, f"CMake left it out: there is no library {library}")]))
+    return result.settle(0, "no fuzz target in tests/fuzz")
+
+
+def fuzz(context: Context, folder: Path, name: str) -> Result:
+    """One target. What it learns stays in the build folder; what breaks it is reported with the way to keep it."""
+    executable, corpus = folder / "fuzz" / name, context.root / "tests" / "fuzz" / "corpus" / name.removesuffix("_fuzz")
+    learnt, crashes = folder / "learnt" / name, folder / "crashes" / name
+    if not executable.exists():
+        return Result()  # CMake has left it out, and says so
+    for made in (learnt, crashes):
+        made.mkdir(parents=True, exist_ok=True)
+    before = set(crashes.iterdir())
+    done = context.run(f"fuzz-{name}", [executable, f"-max_total_time={context.seconds}", f"-max_len={FUZZ_INPUT_BYTES}",
+                              f"-timeout={FUZZ_ONE_S}", f"-rss_limit_mb={FUZZ_MEMORY_MB}", "-print_final_stats=1",
+                              f"-artifact_prefix={crashes}/", learnt, corpus], context.seconds + FUZZ_MARGIN_S)
+    if done.status == 0:
+        return Result(passed=1)
+    found = sorted(set(crashes.iterdir()) - before)
+    keep = [f"keep it as a regression test:  cp {path.relative_to(context.root)} {corpus.relative_to(context.root)}/"
+            for path in found]
+    return Result.fail(f"{name}, exit status {done.status}", "\n".join([last_lines(done.output), *keep]))
+
+
 def read_own(name: str, done: Done) -> Result:
     """The result of one of our own programs."""
     if done.status == EXIT_SKIPPED:
@@ -120,9 +161,11 @@ STAGES = [
     Stage("sim", "kernel and reactors in one process over an in-memory world, from seeds", 300, run_sim, "tests/sim"),
     Stage("integration", "the real daemons on a real Apache Kafka and the sandbox forge", 900, run_integration,
           "tests/integration"),
-    Stage("contract", "what nodag sends and the sandbox answers, held against GitHub's OpenAPI description", 300,
+    Stage("contract", "what nodag sends and the sandbox answers, held against GitHub's OpenAPI description", 600,
           run_contract, "tests/contract"),
     Stage("build", "clang with -Werror, and the release build", 900, run_build),
+    Stage("fuzz", "every fuzz target for --seconds each; their corpora are replayed by unit", 900, run_fuzz,
+          "tests/fuzz", by_default=False),
 ]
 
 

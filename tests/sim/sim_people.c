@@ -154,6 +154,12 @@ void sim_people_act(struct sim *sim)
     }
 }
 
+void sim_people_touch_all(struct sim *sim)
+{
+    for (size_t i = 1; i <= world_issue_count(sim->world); i++)
+        people_send(sim, world_issue_at(sim->world, (int64_t)i), "edited");
+}
+
 void sim_people_release(struct sim *sim)
 {
     struct sim_webhook *webhook = NULL;

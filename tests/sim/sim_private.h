@@ -60,6 +60,8 @@ extern const char *const sim_words[SIM_MATTERS][4];
 /* sim_people.c: one thing that people do, drawn from their seed; its webhooks are on their way
  * afterwards. */
 void sim_people_act(struct sim *sim);
+/* sim_people.c: one more event of each issue, without any change. */
+void sim_people_touch_all(struct sim *sim);
 /* sim_people.c: frees webhooks that never arrived. */
 void sim_people_release(struct sim *sim);
 

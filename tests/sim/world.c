@@ -15,8 +15,13 @@
 #include "base/time_text.h"
 #include "tests/sim/world_private.h"
 
+/* A write whose sender is gone takes effect within this time, in milliseconds: far longer than a restart takes. */
+#define WORLD_LATE_MS 20000
+
 /* Retry-After of a secondary limit, in seconds. */
 #define WORLD_RETRY_AFTER_S 3
+
+static void world_forget(struct world_call *call);
 
 struct world *world_new(struct loop *loop, const char *const *labels, size_t label_count)
 {
@@ -24,6 +29,9 @@ struct world *world_new(struct loop *loop, const char *const *labels, size_t lab
     world->loop = loop;
     world->labels = labels;
     world->label_count = label_count;
+    world->nobody = MEM_NEW(struct world_client);
+    world->nobody->world = world;
+    world->nobody->closed = true;
     return world;
 }
 
@@ -32,6 +40,9 @@ void world_free(struct world *world)
     if (world == NULL)
         return;
     assert(world->clients == NULL);
+    while (world->nobody->calls != NULL)
+        world_forget(world->nobody->calls);
+    mem_free(world->nobody);
     mem_free(world->violation);
     mem_free(world);
 }
@@ -243,6 +254,7 @@ static void world_take_effect(void *argument)
     struct world_call *call = argument;
     struct world *world = call->client->world;
     loop_timer_free(TAKE(call->timer));
+    call->arrived = true;
     if (world_chance(world, world->faults.lost_before)) {
         call->status = 0;
     } else if (world_chance(world, world->faults.bad_gateway)) {
@@ -271,6 +283,7 @@ static struct http_call *world_send(struct http_client *client, const struct htt
     struct world_call *call = MEM_NEW(struct world_call);
     mine->world->request_count++;
     call->client = mine;
+    memcpy(call->looked, mine->looked, sizeof(call->looked));
     call->done = done;
     call->argument = argument;
     (void)snprintf(call->method, sizeof(call->method), "%s", request->method);
@@ -282,14 +295,25 @@ static struct http_call *world_send(struct http_client *client, const struct htt
     return (struct http_call *)call;
 }
 
+/* Nobody hears the answer any more, but what was on its way may still take effect, even much later. */
+static void world_abandon(struct world_call *call)
+{
+    struct world *world = call->client->world;
+    if (call->arrived || !world_chance(world, 500)) {
+        world_forget(call);
+        return;
+    }
+    DL_DELETE(call->client->calls, call);
+    struct world_client *nobody = world->nobody;
+    call->client = nobody;
+    DL_APPEND(nobody->calls, call);
+    loop_timer_set(call->timer, (int64_t)loop_random_below(world->loop, WORLD_LATE_MS));
+}
+
 static void world_cancel(struct http_client *client, struct http_call *call)
 {
-    struct world_call *mine = (struct world_call *)call;
-    struct world *world = ((struct world_client *)client)->world;
-    /* Nobody hears the answer any more, but what was on its way may still take effect. */
-    if (mine->status == 0 && mine->answer == NULL && world_chance(world, 500))
-        world_serve(mine);
-    world_forget(mine);
+    (void)client;
+    world_abandon((struct world_call *)call);
 }
 
 struct http_client *world_open(struct world *world)
@@ -309,10 +333,7 @@ void world_close(struct http_client *interface)
     client->closed = true;
     DL_FOREACH_SAFE(client->calls, call, rest)
     {
-        /* What was on its way may still take effect: half of it does, at once. */
-        if (call->status == 0 && call->answer == NULL && world_chance(client->world, 500))
-            world_serve(call);
-        world_forget(call);
+        world_abandon(call);
     }
     DL_DELETE(client->world->clients, client);
     mem_free(client);

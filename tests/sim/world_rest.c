@@ -121,7 +121,7 @@ static void world_add_label(struct world_call *call, struct world_issue *issue, 
     if (strncmp(label, "area/", 5) != 0 && strncmp(label, "kind/", 5) != 0)
         world_violate(world, issue, "a label was written that is not included", label);
     if (person != NULL && person->kind == WORLD_UNLABELED &&
-        person->sequence <= call->client->looked[issue->number - 1])
+        person->sequence <= call->looked[issue->number - 1])
         world_violate(world, issue, "a label that somebody removed was added again", label);
     if (world_has_label(issue, label))
         return;
@@ -170,7 +170,8 @@ static void world_serve_remove(struct world_call *call, struct world_issue *issu
         return;
     }
     const struct world_entry *person = world_last_person(issue, label);
-    if (person != NULL && person->sequence <= call->client->looked[issue->number - 1])
+    if (person != NULL && person->kind == WORLD_LABELED &&
+        person->sequence <= call->looked[issue->number - 1])
         world_violate(world, issue, "a label about which somebody decided was removed", label);
     struct world_entry *entry = world_add_entry(world, issue, WORLD_UNLABELED, WORLD_BOT);
     (void)snprintf(entry->label, sizeof(entry->label), "%s", label);
@@ -216,6 +217,26 @@ static void world_serve_edit_comment(struct world_call *call, int64_t id)
     world_reply_missing(call);
 }
 
+static void world_serve_delete_comment(struct world_call *call, int64_t id)
+{
+    struct world *world = call->client->world;
+    for (size_t i = 0; i < world->issue_count; i++) {
+        struct world_issue *issue = &world->issues[i];
+        for (size_t j = 0; j < issue->entry_count; j++) {
+            struct world_entry *entry = &issue->entries[j];
+            if (entry->kind != WORLD_COMMENTED || entry->comment_id != id)
+                continue;
+            if (world_marked_comments(issue) == 1)
+                world_violate(world, issue, "the only comment was deleted", "");
+            memmove(entry, entry + 1, (issue->entry_count - j - 1) * sizeof(*entry));
+            issue->entry_count--;
+            world_reply(call, 204, NULL);
+            return;
+        }
+    }
+    world_reply_missing(call);
+}
+
 /* --- routing --- */
 
 static void world_serve_issue_path(struct world_call *call, struct world_issue *issue,
@@ -235,6 +256,14 @@ static void world_serve_issue_path(struct world_call *call, struct world_issue *
         world_serve_remove(call, issue, rest + 8);
     else
         world_reply_missing(call);
+}
+
+static void world_serve_comment_path(struct world_call *call, int64_t id)
+{
+    if (strcmp(call->method, "DELETE") == 0)
+        world_serve_delete_comment(call, id);
+    else
+        world_serve_edit_comment(call, id);
 }
 
 /* Reads a positive number behind a prefix; `ret_rest` is what follows it. */
@@ -270,7 +299,7 @@ void world_serve(struct world_call *call)
     else if (strncmp(path, "/labels", 7) == 0)
         world_serve_labels(call);
     else if (world_read_number(path, "/issues/comments/", &number, &rest))
-        world_serve_edit_comment(call, number);
+        world_serve_comment_path(call, number);
     else if (world_read_number(path, "/issues/", &number, &rest) &&
              (size_t)number <= world->issue_count)
         world_serve_issue_path(call, &world->issues[number - 1], rest);

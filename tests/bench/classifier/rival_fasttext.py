@@ -14,8 +14,8 @@ import score
 
 PREFIX = "__label__"
 DEADLINE_S = 600  # Of one prediction run.
-EPOCHS = {"softmax": "25", "ova": "50"}
-RATE = "0.5"
+EPOCHS, RATE = "50", "0.5"  # Of 25, 50 and 100 epochs at 0.5 and 1.0 the best on the issues.
+BUCKETS = "200000"  # Ten times fewer than by default: as good here, and a tenth of the memory.
 
 
 def line_of(text: str) -> str:
@@ -30,7 +30,7 @@ def train(rows: list[dict], loss: str, folder: Path, run) -> dict:
     """Trains `folder`/model.bin; `run` is bench.run_measured."""
     (folder / "train.txt").write_text("\n".join(map(labelled_line, rows)) + "\n", encoding="utf-8")
     return run(["fasttext", "supervised", "-input", str(folder / "train.txt"), "-output", str(folder / "model"),
-                "-loss", loss, "-epoch", EPOCHS[loss], "-lr", RATE, "-wordNgrams", "2", "-thread", "1",
+                "-loss", loss, "-epoch", EPOCHS, "-lr", RATE, "-bucket", BUCKETS, "-wordNgrams", "2", "-thread", "1",
                 "-seed", "1", "-verbose", "0"])
 
 

@@ -1,12 +1,15 @@
 /*
- * What the cases of bus_contract_cases.h are made of: a world that an implementation of topics/bus.h gives, and owners of groups,
- * readers and messages that check the contract at every callback.
+ * What the cases of bus_contract_cases.h are made of: a world that an implementation of
+ * topics/bus.h gives, and owners of groups, readers and messages that check the contract at every
+ * callback.
  *
- * Design: a `struct contract_world` says how the implementation opens a process' bus, waits for a condition and closes. The cases
- * know nothing else. A `struct contract_member` and `struct contract_reader` are owners of a group and a reader that check
- * the order of callbacks by themselves: any breach fails the test at the place where it happens.
+ * Design: a `struct contract_world` says how the implementation opens a process' bus, waits for a
+ * condition and closes. The cases know nothing else. A `struct contract_member` and `struct
+ * contract_reader` are owners of a group and a reader that check the order of callbacks by
+ * themselves: any breach fails the test at the place where it happens.
  *
- * Invariants: topics have CONTRACT_PARTITIONS partitions; each case uses a group name of its own, and topics are fresh.
+ * Invariants: topics have CONTRACT_PARTITIONS partitions; each case uses a group name of its own,
+ * and topics are fresh.
  */
 #ifndef NODAG_TESTS_UNIT_TOPICS_BUS_CONTRACT_H
 #define NODAG_TESTS_UNIT_TOPICS_BUS_CONTRACT_H
@@ -39,7 +42,10 @@ struct contract_world {
     void (*close)(struct contract_world *world, struct bus *); /* ends it; groups have left */
     /* Runs the loop until the condition holds; fails the test when it does not become true. */
     void (*wait)(struct contract_world *world, bool (*condition)(void *argument), void *argument);
-    /* Offsets are committed when a partition is given up. librdkafka's mock cluster refuses that, Kafka does not. */
+    /*
+     * Offsets are committed when a partition is given up. librdkafka's mock cluster refuses that,
+     * Kafka does not.
+     */
     bool commits_at_give_up;
 };
 
@@ -82,7 +88,10 @@ static inline void contract_publish(struct bus *bus, struct contract_deliveries 
     deliveries->expected++;
 }
 
-/* Publishes `count` numbered records "0", "1", … with the number as key to a topic and waits for them. */
+/*
+ * Publishes `count` numbered records "0", "1", … with the number as key to a topic and waits for
+ * them.
+ */
 static inline void contract_fill(struct contract_world *world, struct bus *bus, enum topic topic,
                                  int first, int count)
 {
@@ -329,7 +338,10 @@ static inline void contract_run_for(struct contract_world *world, int64_t durati
 /* After this long a stored offset is committed: the contract says a second. */
 #define CONTRACT_COMMITTED_MS 1500
 
-/* How long a case looks whether something happens that must not: longer than a commit, a fetch and an answer take. */
+/*
+ * How long a case looks whether something happens that must not: longer than a commit, a fetch and
+ * an answer take.
+ */
 #define CONTRACT_QUIET_MS 300
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The contract of topics/bus.h as test cases that every implementation must pass; bus_memory_test.c and bus_kafka_test.c run
- * contract_cases[] in worlds of their own.
+ * The contract of topics/bus.h as test cases that every implementation must pass; bus_memory_test.c
+ * and bus_kafka_test.c run contract_cases[] in worlds of their own.
  *
  * Design: one function a case, over the helpers of bus_contract.h.
  *
@@ -114,7 +114,10 @@ static void contract_largest_body_passes(struct contract_world *world)
     world->close(world, bus);
 }
 
-/* caught_up comes once for each addition, also for an empty partition, after all records that stood there. */
+/*
+ * caught_up comes once for each addition, also for an empty partition, after all records that stood
+ * there.
+ */
 static void contract_reader_catches_up(struct contract_world *world)
 {
     struct bus *bus = world->open(world);
@@ -181,7 +184,9 @@ static void contract_partition_count(struct contract_world *world)
     world->close(world, bus);
 }
 
-/* A group without offsets starts at the beginning; what was stored is where the next owner starts. */
+/*
+ * A group without offsets starts at the beginning; what was stored is where the next owner starts.
+ */
 static void contract_group_resumes(struct contract_world *world)
 {
     struct bus *bus = world->open(world);
@@ -236,8 +241,8 @@ static bool contract_pair_owns_all(void *argument)
 }
 
 /*
- * A second member joins: the first is asked, finishes in its own time, and what it stored before giving up counts while what it
- * stores afterwards does not. Nobody owns a partition twice.
+ * A second member joins: the first is asked, finishes in its own time, and what it stored before
+ * giving up counts while what it stores afterwards does not. Nobody owns a partition twice.
  */
 static void contract_rebalance_waits_for_the_owner(struct contract_world *world)
 {

@@ -1,7 +1,8 @@
 /*
  * Tests of the file of properties and of the settings that carry a promise.
  *
- * Design: tables: a file's text with the error that it must give, and what every handle must have been given.
+ * Design: tables: a file's text with the error that it must give, and what every handle must have
+ * been given.
  */
 #include "tests/unit/topics/bus_kafka_world.h"
 
@@ -49,7 +50,9 @@ static void test_properties_are_checked(void **state)
     kafka_properties_release(&properties);
 }
 
-/* No handle can be made without what carries a promise, whatever the defaults of librdkafka become. */
+/*
+ * No handle can be made without what carries a promise, whatever the defaults of librdkafka become.
+ */
 static void test_promises_are_set(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /*
- * Tests of consuming over Kafka under faults: a group that forgets its member, leaving without a broker, and owners that end
- * things from within their own callbacks.
+ * Tests of consuming over Kafka under faults: a group that forgets its member, leaving without a
+ * broker, and owners that end things from within their own callbacks.
  *
  * Design: a world of bus_kafka_world.h for each.
  */
@@ -11,7 +11,10 @@ static bool member_lost(void *argument)
     return ((const struct contract_member *)argument)->lost_count > 0;
 }
 
-/* The group forgets the member: it is told that it lost everything, joins again, and reads again what was not committed. */
+/*
+ * The group forgets the member: it is told that it lost everything, joins again, and reads again
+ * what was not committed.
+ */
 static void test_forgotten_member_loses_and_returns(void **state)
 {
     struct kafka_world *world = *state;

@@ -1,7 +1,9 @@
 /*
- * Tests of publishing over Kafka under faults: refusals, a broker that is away, a full queue, fatal errors, flushing.
+ * Tests of publishing over Kafka under faults: refusals, a broker that is away, a full queue, fatal
+ * errors, flushing.
  *
- * Design: a world of bus_kafka_world.h for each; the mock cluster refuses requests or goes down on demand.
+ * Design: a world of bus_kafka_world.h for each; the mock cluster refuses requests or goes down on
+ * demand.
  */
 #include "tests/unit/topics/bus_kafka_world.h"
 
@@ -29,7 +31,10 @@ static void test_passing_errors_are_retried(void **state)
     bus_kafka_free(bus);
 }
 
-/* Broker away: the message fails within its timeout, the state says so; the broker is back: so does the next message. */
+/*
+ * Broker away: the message fails within its timeout, the state says so; the broker is back: so does
+ * the next message.
+ */
 static void test_broker_away_and_back(void **state)
 {
     struct kafka_world *world = *state;
@@ -80,7 +85,10 @@ static void test_full_queue_refuses(void **state)
     bus_kafka_free(bus);
 }
 
-/* A partition that does not exist is no accident of the caller's thread: the answer comes by `delivered`. */
+/*
+ * A partition that does not exist is no accident of the caller's thread: the answer comes by
+ * `delivered`.
+ */
 static void test_unknown_partition_is_answered(void **state)
 {
     struct kafka_world *world = *state;
@@ -103,7 +111,10 @@ static bool producer_has_handle(void *argument)
     return kafka_producer_handle(kafka_bus_of(argument)->producer) != NULL;
 }
 
-/* A fatal error of the producer: what was under way is answered, and publishing goes on with a new one. */
+/*
+ * A fatal error of the producer: what was under way is answered, and publishing goes on with a new
+ * one.
+ */
 static void test_fatal_producer_is_made_anew(void **state)
 {
     struct kafka_world *world = *state;

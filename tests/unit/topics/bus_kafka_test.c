@@ -1,9 +1,10 @@
 /*
  * The contract of topics/bus.h on the Kafka bus.
  *
- * Design: each case of bus_contract_cases.h in a world of bus_kafka_world.h. Groups of the mock cluster take seconds to form, so
- * this test is slow and idle. With NODAG_TEST_KAFKA=HOST:PORT the cases run on that Kafka instead, whose topics of nodag's names
- * are DELETED and made anew for each case: it must be one that was started for this.
+ * Design: each case of bus_contract_cases.h in a world of bus_kafka_world.h. Groups of the mock
+ * cluster take seconds to form, so this test is slow and idle. With NODAG_TEST_KAFKA=HOST:PORT the
+ * cases run on that Kafka instead, whose topics of nodag's names are DELETED and made anew for each
+ * case: it must be one that was started for this.
  */
 #include "tests/unit/topics/bus_contract_cases.h"
 #include "tests/unit/topics/bus_kafka_world.h"
@@ -86,7 +87,10 @@ static bool member_lost(void *argument)
     return ((const struct contract_member *)argument)->lost_count > 0;
 }
 
-/* Two processes with one name throw each other out; the loser is told, tries again, and works when the other has gone. */
+/*
+ * Two processes with one name throw each other out; the loser is told, tries again, and works when
+ * the other has gone.
+ */
 static void test_two_with_one_name(void **state)
 {
     struct kafka_world *world = *state;
@@ -107,7 +111,10 @@ static void test_two_with_one_name(void **state)
     bus_kafka_free(right_bus);
 }
 
-/* A static member that comes back within its session has its partitions at once, without a rebalance of the others. */
+/*
+ * A static member that comes back within its session has its partitions at once, without a
+ * rebalance of the others.
+ */
 static void test_name_keeps_partitions(void **state)
 {
     struct kafka_world *world = *state;

@@ -1,12 +1,12 @@
 /*
  * A world on librdkafka's mock cluster, for the tests of the Kafka bus.
  *
- * Design: each test has a cluster of its own, which runs in the threads of a producer of this process, so that topics are fresh and
- * offsets begin at 0. The loop is real; a test waits for a condition, never for a time, and a deadline that is far away turns a hang
- * into a failure.
+ * Design: each test has a cluster of its own, which runs in the threads of a producer of this
+ * process, so that topics are fresh and offsets begin at 0. The loop is real; a test waits for a
+ * condition, never for a time, and a deadline that is far away turns a hang into a failure.
  *
- * What the mock cluster cannot do is left to a real Kafka (bus_kafka_test.c runs on one, too): commits during a rebalance, static
- * membership, topic configurations.
+ * What the mock cluster cannot do is left to a real Kafka (bus_kafka_test.c runs on one, too):
+ * commits during a rebalance, static membership, topic configurations.
  */
 #ifndef NODAG_TESTS_UNIT_TOPICS_BUS_KAFKA_WORLD_H
 #define NODAG_TESTS_UNIT_TOPICS_BUS_KAFKA_WORLD_H
@@ -20,15 +20,19 @@
 #include "topics/bus_kafka.h"
 #include "topics/bus_kafka_private.h"
 
-/* How long a condition may take before the test fails: groups of the mock cluster take seconds to form. */
+/*
+ * How long a condition may take before the test fails: groups of the mock cluster take seconds to
+ * form.
+ */
 #define DEADLINE_MS 60000
 
 /* How often a condition is looked at. */
 #define LOOK_MS 2
 
 /*
- * Settings of the clients that make the mock cluster's groups as quick as they can be: its first rebalance takes three seconds, in which
- * a session must not expire, and later ones a second less than a session.
+ * Settings of the clients that make the mock cluster's groups as quick as they can be: its first
+ * rebalance takes three seconds, in which a session must not expire, and later ones a second less
+ * than a session.
  */
 static const char test_properties[] = "# for tests\n"
                                       "session.timeout.ms=3500\n"

@@ -1,8 +1,9 @@
 /*
- * Tests of the memory bus: the contract over many seeds with and without delays, then what is its own: faults, crashes, chance.
+ * Tests of the memory bus: the contract over many seeds with and without delays, then what is its
+ * own: faults, crashes, chance.
  *
- * Design: everything runs on the simulated loop. Each case is run for many seeds, because a case that holds for one order of
- * events proves little.
+ * Design: everything runs on the simulated loop. Each case is run for many seeds, because a case
+ * that holds for one order of events proves little.
  */
 #include "topics/bus_memory.h"
 
@@ -128,7 +129,10 @@ static void test_publish_failed_and_unsure(void **state)
     }
 }
 
-/* A crash keeps a beginning of what was under way, in order, and tells every owner. Both ends must occur. */
+/*
+ * A crash keeps a beginning of what was under way, in order, and tells every owner. Both ends must
+ * occur.
+ */
 static void test_crash_keeps_a_beginning(void **state)
 {
     (void)state;
@@ -160,7 +164,10 @@ static void test_crash_keeps_a_beginning(void **state)
     assert_true(most >= 2);
 }
 
-/* Rebalances by fault: whatever happens, all that was never stored comes again, and with stores everything ends committed. */
+/*
+ * Rebalances by fault: whatever happens, all that was never stored comes again, and with stores
+ * everything ends committed.
+ */
 static void test_rebalances_lose_nothing(void **state)
 {
     (void)state;
@@ -190,7 +197,10 @@ static void test_rebalances_lose_nothing(void **state)
     assert_true(lost > 0);
 }
 
-/* A process that is killed loses its membership at once; another goes on from the committed offsets. */
+/*
+ * A process that is killed loses its membership at once; another goes on from the committed
+ * offsets.
+ */
 static void test_killed_member_is_replaced(void **state)
 {
     (void)state;
@@ -219,7 +229,10 @@ static void test_killed_member_is_replaced(void **state)
     }
 }
 
-/* Who does not give up in five minutes is out, as with max.poll.interval.ms; what it stores then does not count. */
+/*
+ * Who does not give up in five minutes is out, as with max.poll.interval.ms; what it stores then
+ * does not count.
+ */
 static void test_owner_that_never_gives_up_loses(void **state)
 {
     (void)state;

@@ -1,8 +1,8 @@
 /*
  * Tests of the envelope: round trips, and a table of headers that strict decoding refuses.
  *
- * Design: a bad case is a good set of headers with one header replaced, added or left out, and the word that the error must
- * name.
+ * Design: a bad case is a good set of headers with one header replaced, added or left out, and the
+ * word that the error must name.
  */
 #include "topics/envelope.h"
 
@@ -131,7 +131,10 @@ static void test_encode_refuses_what_decode_would(void **state)
 static void test_bad_headers_are_refused(void **state)
 {
     (void)state;
-    /* A header with a name of the good set replaces it (NULL value and SIZE_MAX: leaves it out); `twice` adds it instead. */
+    /*
+     * A header with a name of the good set replaces it (NULL value and SIZE_MAX: leaves it out);
+     * `twice` adds it instead.
+     */
     static const struct {
         struct event_header header;
         bool twice;

@@ -1,8 +1,8 @@
 /*
  * Tests of subject keys and of the partitioner.
  *
- * Design: tables. The partitioner is held against the hashes that Apache Kafka's own tests name for its Java client, and
- * against librdkafka's murmur2 partitioner over keys of every length modulo 4.
+ * Design: tables. The partitioner is held against the hashes that Apache Kafka's own tests name for
+ * its Java client, and against librdkafka's murmur2 partitioner over keys of every length modulo 4.
  */
 #include "topics/subject.h"
 

@@ -1,8 +1,8 @@
 /*
  * Tests of which records `nodag tail` shows.
  *
- * Design: one record of an issue comment (its subject is the comment, its key the issue) and one of a push; a table of filters with
- * what they must do to both.
+ * Design: one record of an issue comment (its subject is the comment, its key the issue) and one of
+ * a push; a table of filters with what they must do to both.
  */
 #include "topics/tail_filter.h"
 

@@ -1,5 +1,6 @@
 /*
- * Tests of how `nodag tail` shows a record: the whole text of each form, and that nothing a stranger wrote acts on a terminal.
+ * Tests of how `nodag tail` shows a record: the whole text of each form, and that nothing a
+ * stranger wrote acts on a terminal.
  *
  * Design: a table of records and styles with the text that must come out.
  */

@@ -1,8 +1,8 @@
 /*
  * Tests of what topics should be and of the differences that `nodag topics check` reports.
  *
- * Design: a topic that was made by its plan is as it should be; each case of the table changes one thing of it and names the difference
- * that must be found.
+ * Design: a topic that was made by its plan is as it should be; each case of the table changes one
+ * thing of it and names the difference that must be found.
  */
 #include "topics/topic_plan.h"
 

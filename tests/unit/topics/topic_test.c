@@ -1,7 +1,8 @@
 /*
  * Tests of the table of topics: what must hold for every row, whoever edits the table.
  *
- * Design: one walk over all rows; nothing of the table is repeated here but the few promises that others build on.
+ * Design: one walk over all rows; nothing of the table is repeated here but the few promises that
+ * others build on.
  */
 #include "topics/topic.h"
 
@@ -59,7 +60,10 @@ static void test_events_are_kept_apart_from_tables(void **state)
                 topic_row(TOPIC_GITHUB_EVENTS)->message_max_bytes);
 }
 
-/* pending stands in the partition of its key's home: that needs as many partitions as any home topic has. */
+/*
+ * pending stands in the partition of its key's home: that needs as many partitions as any home
+ * topic has.
+ */
 static void test_pending_has_a_partition_for_every_home(void **state)
 {
     (void)state;

@@ -100,14 +100,81 @@ static void test_boot_reloads_pending(void **state)
     settle(fixture);
     struct kernel_counts counts;
     kernel_count(fixture->kernel, &counts);
-    assert_int_equal(counts.waiting, 1);
-    assert_int_equal(counts.stalled, 1);
+    assert_int_equal(counts.waiting, 2);
     assert_int_equal(fixture->runs, 2);
-    loop_advance(fixture->loop, 600000);
-    assert_int_equal(fixture->runs, 3);
-    assert_string_equal(kernel_work_key(fixture->held[0]), "a");
+    loop_advance(fixture->loop, 605000); /* a's time has come, and each STALLED key is looked at once after a boot */
+    assert_int_equal(fixture->runs, 4);
     assert_string_equal(kernel_work_note(fixture->held[0]), "a note");
     assert_int_equal(kernel_work_offset(fixture->held[0]), -1);
+    finish(fixture, "b", KERNEL_STALLED, 0);
+    loop_advance(fixture->loop, 3600000);
+    assert_int_equal(fixture->runs, 4);
+}
+
+/* Keys that wait for a person do not stop the consumer: what wakes them comes by it. */
+static void test_stalled_keys_do_not_pause(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_start(fixture);
+    for (int i = 0; i < 2 * (int)settings.keys_max; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "key-%d", i);
+        append(fixture, key, "work", NULL);
+        settle(fixture);
+        finish(fixture, key, KERNEL_STALLED, 0);
+        settle(fixture);
+    }
+    struct kernel_counts counts;
+    kernel_count(fixture->kernel, &counts);
+    assert_int_equal(counts.stalled, 2 * settings.keys_max);
+    assert_false(counts.paused);
+}
+
+static bool look_at_b(void *argument, const char *key, const char *note)
+{
+    (void)argument;
+    assert_string_equal(note, "a note");
+    return strcmp(key, "b") == 0;
+}
+
+/* What a person has mended wakes the keys that wait for it, also one that is about to say STALLED. */
+static void test_wake_stalled(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_start(fixture);
+    append(fixture, "a", "work", NULL);
+    append(fixture, "b", "work", NULL);
+    settle(fixture);
+    finish(fixture, "a", KERNEL_STALLED, 0);
+    settle(fixture);
+    kernel_wake_stalled(fixture->kernel, look_at_b, NULL); /* b is running */
+    finish(fixture, "b", KERNEL_STALLED, 0);
+    settle(fixture);
+    assert_int_equal(fixture->runs, 3);
+    finish(fixture, "b", KERNEL_STALLED, 0);
+    settle(fixture);
+    kernel_wake_stalled(fixture->kernel, look_at_b, NULL);
+    settle(fixture);
+    assert_int_equal(fixture->runs, 4);
+    assert_string_equal(kernel_work_key(fixture->held[0]), "b");
+}
+
+/* A reason that was cut in the middle of a character, or is no text at all, is recorded all the same. */
+static void test_reason_is_always_text(void **state)
+{
+    struct fixture *fixture = *state;
+    char reason[2 * KERNEL_REASON_BYTES];
+    memset(reason, 0xc3, sizeof(reason)); /* first bytes of two-byte characters, without their second */
+    reason[sizeof(reason) - 1] = '\0';
+    fixture_start(fixture);
+    append(fixture, "a", "work", NULL);
+    settle(fixture);
+    struct kernel_work *work = fixture->held[0];
+    fixture_unhold(fixture, work);
+    struct kernel_outcome outcome = {.kind = KERNEL_STALLED, .reason = reason};
+    kernel_finish(work, &outcome);
+    settle(fixture);
+    assert_non_null(strstr(pending(fixture, "a"), "????"));
 }
 
 /* A record that a former owner's publish left in `pending` after this kernel had read it to its end. */
@@ -175,6 +242,9 @@ int main(void)
         KERNEL_TEST(test_stalled_waits_for_an_event),
         KERNEL_TEST(test_crash_replays_unfinished),
         KERNEL_TEST(test_boot_reloads_pending),
+        KERNEL_TEST(test_stalled_keys_do_not_pause),
+        KERNEL_TEST(test_wake_stalled),
+        KERNEL_TEST(test_reason_is_always_text),
         KERNEL_TEST(test_late_pending_record_is_taken_over),
         KERNEL_TEST(test_late_tombstone_is_covered_again),
         KERNEL_TEST(test_own_pending_record_says_nothing_new),

@@ -106,6 +106,14 @@ static const struct situation situations[] = {
     {"held back later, nodag's label would go", "iaeHP+", PLAN_HELD_BACK, false, false,
      PLAN_COMMENT_NONE},
     {"held back later, comment is there", "piaeHCP+o", PLAN_KEEP, false, false, PLAN_COMMENT_NONE},
+    {"nodag's write landed after a person had removed it", "piaeP+R+", PLAN_TAKE_BACK, false, true,
+     PLAN_COMMENT_NONE},
+    {"nodag's removal landed after a person had added it", "iae+RA-", PLAN_GIVE_BACK, true, false,
+     PLAN_COMMENT_NONE},
+    {"nodag's label was deleted from the repository and made again", "piae+",
+     PLAN_REMOVED_BY_PERSON, false, false, PLAN_COMMENT_NONE},
+    {"a person's label was deleted from the repository and made again", "piaeA",
+     PLAN_REMOVED_BY_PERSON, false, false, PLAN_COMMENT_NONE},
     {"nodag removed it, predicted again", "piae+-", PLAN_ADD, true, false, PLAN_COMMENT_NONE},
 };
 

@@ -477,7 +477,7 @@ static void test_asking_again_while_told(void **state)
     struct bench *bench = *state;
     check_busybody(bench, 0);
     assert_int_equal(bench->asked[ROUTE_LABELS], 1);
-    repositories_touch(bench->repositories, "o/r");
+    repositories_touch(bench->repositories, "o/r", NULL);
     bench->script.status[ROUTE_LABELS] = 502;
     check_busybody(bench, ERR_UNAVAILABLE);
     assert_int_equal(bench->asked[ROUTE_LABELS], 4);
@@ -538,21 +538,21 @@ static void test_unreachable_when_no_longer_fresh(void **state)
 static void test_touch(void **state)
 {
     struct bench *bench = *state;
-    repositories_touch(bench->repositories, "o/r"); /* of nobody */
-    repositories_touch(bench->repositories, "");
+    repositories_touch(bench->repositories, "o/r", NULL); /* of nobody */
+    repositories_touch(bench->repositories, "", NULL);
     assert_int_equal(ask(bench, "o/r")->code, 0);
-    repositories_touch(bench->repositories, "O/R");
+    repositories_touch(bench->repositories, "O/R", NULL);
     assert_int_equal(bench->asked[ROUTE_LABELS], 1); /* only the next user reads again */
     bench->script.labels = "[{\"name\":\"new\"}]";
     assert_string_equal(ask(bench, "o/r")->seen, "4711 o/r [new] | bug");
     assert_int_equal(bench->asked[ROUTE_LABELS], 2);
 
     /* A touch during a look counts for the one after it. */
-    repositories_touch(bench->repositories, "o/r");
+    repositories_touch(bench->repositories, "o/r", NULL);
     bench->told_count = 0;
     (void)repositories_get(bench->repositories, "o/r", on_told, bench);
     loop_advance(bench->loop, 3 * ANSWER_MS);
-    repositories_touch(bench->repositories, "o/r");
+    repositories_touch(bench->repositories, "o/r", NULL);
     loop_advance(bench->loop, LOOK_MS);
     assert_int_equal(ask(bench, "o/r")->code, 0);
     assert_int_equal(bench->asked[ROUTE_LABELS], 4);
@@ -567,7 +567,7 @@ static void test_touch_of_the_organisation(void **state)
     assert_int_equal(ask(bench, "o/r")->code, 0);
     assert_int_equal(ask(bench, "o/s")->code, 0);
     assert_int_equal(ask(bench, "oo/r")->code, 0);
-    repositories_touch(bench->repositories, "O/.github");
+    repositories_touch(bench->repositories, "O/.github", NULL);
     bench->script.organisation_file = "label-alias: {bug: kind/bug}\n";
     assert_string_equal(ask(bench, "o/r")->seen, "4711 o/r [Bug] [area/x] | kind/bug");
     assert_string_equal(ask(bench, "o/s")->seen, "4711 o/s [Bug] [area/x] | kind/bug");
@@ -587,7 +587,7 @@ static void test_mended_by_a_push(void **state)
     assert_int_equal(ask(bench, "o/r")->code, ERR_INPUT); /* from memory */
     assert_int_equal(count_asked(bench), asked);
     bench->script.own_file = "predicted-labels: []\n";
-    repositories_touch(bench->repositories, "o/r");
+    repositories_touch(bench->repositories, "o/r", NULL);
     loop_advance(bench->loop, LOOK_MS); /* nobody asks */
     assert_string_equal(bench->mended, "o/r;");
     assert_true(count_invalid(bench) == 0.0);
@@ -605,7 +605,7 @@ static void test_mended_by_a_push_to_the_organisation(void **state)
     assert_int_equal(ask(bench, "o/s")->code, ERR_INPUT);
     assert_true(count_invalid(bench) == 2.0);
     bench->script.organisation_file = NULL;
-    repositories_touch(bench->repositories, "o/.github");
+    repositories_touch(bench->repositories, "o/.github", NULL);
     loop_advance(bench->loop, LOOK_MS);
     assert_non_null(strstr(bench->mended, "o/r;"));
     assert_non_null(strstr(bench->mended, "o/s;"));
@@ -622,7 +622,7 @@ static void test_mended_during_the_look(void **state)
     while (bench->asked[ROUTE_OWN_FILE] == 0)
         assert_true(loop_step(bench->loop));
     bench->script.own_file = NULL;
-    repositories_touch(bench->repositories, "o/r");
+    repositories_touch(bench->repositories, "o/r", NULL);
     loop_advance(bench->loop, LOOK_MS);
     assert_int_equal(bench->told[0].code, ERR_INPUT);
     assert_string_equal(bench->mended, "o/r;");

@@ -131,6 +131,10 @@ class Repository:
     def held_back(self, number: int, outcome: str) -> dict:
         return self.stack.follower.held_back(self.key(number), outcome)
 
+    def not_pending(self, number: int) -> None:
+        """Waits until nothing is open about an issue."""
+        self.stack.follower.not_pending(self.key(number))
+
     def requests(self, since: int, method: str | None = None) -> list[tuple[str, str, int]]:
         """What was asked about this repository after request `since`: method, path below it, status."""
         root = f"/repos/{self.name}"
@@ -219,8 +223,12 @@ class Stack:
         documents = [DOCUMENTS.format(name=name, organisation=organisation, include=changes.get(name, include),
                                       model=json.dumps(str(self.model)), since=since, more=more)
                      for name, organisation, include, more in rows]
+        self.write_document("---\n".join(documents))
+
+    def write_document(self, content: str) -> None:
+        """Puts another document file in its place, as editors and Kubernetes do: whole, by a rename."""
         part = self.document.with_suffix(".part")
-        part.write_text("---\n".join(documents), encoding="utf-8")
+        part.write_text(content, encoding="utf-8")
         part.rename(self.document)
 
     # -- for tests ---------------------------------------------------------------------------------------------------
