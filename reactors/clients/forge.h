@@ -117,9 +117,9 @@ struct forge_result {
     int code; /* 0, or: ERR_NOT_FOUND, ERR_DENIED, ERR_RATE_LIMITED, ERR_UNAVAILABLE, ERR_TIMEOUT,
                  ERR_INPUT (422, or an answer that is not what GitHub documents), ERR_TOO_LARGE,
                  ERR_CONFLICT */
-    int64_t retry_after_ms;    /* with ERR_RATE_LIMITED: when to come back, ≥ 1000; else 0 */
-    bool is_hidden; /* with ERR_DENIED: the repository was proved to be invisible to nodag */
-    bool effect_unsure;        /* a write may have taken effect although it failed (connection cut,
+    int64_t retry_after_ms; /* with ERR_RATE_LIMITED: when to come back, ≥ 1000; else 0 */
+    bool is_hidden;     /* with ERR_DENIED: the repository was proved to be invisible to nodag */
+    bool effect_unsure; /* a write may have taken effect although it failed (connection cut,
                                   time-out, 5xx) */
     const struct error *error; /* text when code is not 0 */
 };
@@ -160,11 +160,11 @@ struct forge_timeline_item {
 
 /* A repository as the forge knows it. */
 struct forge_repository {
-    int64_t id;            /* survives renames */
+    int64_t id;                 /* survives renames */
     const char *default_branch; /* its name; "" if the answer had none */
-    const char *full_name; /* owner/name now */
-    bool is_archived;      /* read only: nothing can be written */
-    bool is_private;       /* not public */
+    const char *full_name;      /* owner/name now */
+    bool is_archived;           /* read only: nothing can be written */
+    bool is_private;            /* not public */
 };
 
 /* Callbacks: `result->code` first; the other pointer is NULL unless it is 0. Loop thread. */

@@ -234,8 +234,8 @@ struct forge_call *forge_edit_comment(struct forge *forge, const char *repositor
                                       int64_t comment_id, const char *body, forge_written_fn done,
                                       void *argument)
 {
-    struct forge_call *call = new_comment_write(forge, &edit_comment_operation, repository,
-                                                comment_id, done, argument);
+    struct forge_call *call =
+        new_comment_write(forge, &edit_comment_operation, repository, comment_id, done, argument);
     set_comment_body(call, body);
     return forge_call_start(call);
 }

@@ -102,7 +102,8 @@ static void dead_letter_send(struct dead_letter *letter)
     if (code == 0 || code == ERR_TOO_LARGE)
         letter->published = true;
     if (code == ERR_TOO_LARGE)
-        loop_defer(kernel->loop, dead_letter_give_up, letter); /* it will never fit: what is left is the metric */
+        loop_defer(kernel->loop, dead_letter_give_up,
+                   letter); /* it will never fit: what is left is the metric */
     else if (code != 0)
         loop_timer_set(letter->timer, KERNEL_PUBLISH_AGAIN_MS);
 }

@@ -220,8 +220,8 @@ static void settle_apply_record(struct kernel_partition *home, const char *key,
     loop_timer_free(TAKE(work->timer));
     if (strcmp(outcome, settle_outcome_names[KERNEL_STALLED]) == 0) {
         /* What the person changed may have been changed while nobody looked: one look, at some time. */
-        work->not_before_ms =
-            loop_wall_ms(kernel->loop) + (int64_t)loop_random_below(kernel->loop, SETTLE_STALLED_LOOK_MS);
+        work->not_before_ms = loop_wall_ms(kernel->loop) +
+                              (int64_t)loop_random_below(kernel->loop, SETTLE_STALLED_LOOK_MS);
         settle_wait(work);
         return;
     }

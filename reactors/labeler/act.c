@@ -31,7 +31,8 @@ static bool act_wrote(struct labeler_job *job, const struct forge_result *result
 {
     job->call = NULL;
     if (result->code == ERR_NOT_FOUND) {
-        job_finish(job, KERNEL_RETRY, 0, "the issue went away meanwhile"); /* the next look ends it */
+        job_finish(job, KERNEL_RETRY, 0,
+                   "the issue went away meanwhile"); /* the next look ends it */
         return false;
     }
     if (result->code != 0) {

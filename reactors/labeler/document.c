@@ -17,10 +17,18 @@
 
 /* Labels on which automation elsewhere acts; writing one could start builds, approve or merge. */
 static const char *const document_trigger_labels[] = {
-    "ok-to-test",    "needs-ok-to-test", "lgtm",        "approve*",  "safe to test", "safe-to-test",
-    "auto-merge",    "automerge",        "merge*",      "tide/*",    "do-not-merge*", "do not merge*",
-    "cherry-pick*",  "backport*",        "run-*",       "deploy*",   "release*",     "retest*",
-    "kodiak:*",      "ci:*",             "lifecycle/*", "stale",     "hold",         "needs-rebase",
+    "ok-to-test",    "needs-ok-to-test",
+    "lgtm",          "approve*",
+    "safe to test",  "safe-to-test",
+    "auto-merge",    "automerge",
+    "merge*",        "tide/*",
+    "do-not-merge*", "do not merge*",
+    "cherry-pick*",  "backport*",
+    "run-*",         "deploy*",
+    "release*",      "retest*",
+    "kodiak:*",      "ci:*",
+    "lifecycle/*",   "stale",
+    "hold",          "needs-rebase",
     "needs-triage",  "dependencies",
 };
 

@@ -20,10 +20,10 @@
 
 /* What is known of one issue; borrowed from the history until its next change. */
 struct history_entry {
-    const char *repository;          /* owner/name at the last decision */
-    int64_t comment_id;              /* nodag's comment; 0: none was written */
+    const char *repository; /* owner/name at the last decision */
+    int64_t comment_id;     /* nodag's comment; 0: none was written */
     uint64_t model_hash;    /* of the version that decided; see history_hash_model */
-    int32_t partition;               /* home partition */
+    int32_t partition;      /* home partition */
 };
 
 /* The fold. */

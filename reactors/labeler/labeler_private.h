@@ -25,7 +25,7 @@
     X(JOB_ISSUE)      /* reads the issue */                                                        \
     X(JOB_TIMELINE)   /* reads its timeline */                                                     \
     X(JOB_PLAN)       /* looks at the repository's knowledge once more, and plans */               \
-    X(JOB_DELETE)     /* deletes doubled comments of nodag's own, one by one */                     \
+    X(JOB_DELETE)     /* deletes doubled comments of nodag's own, one by one */                    \
     X(JOB_REMOVE)     /* removes labels, one by one */                                             \
     X(JOB_ADD)        /* adds labels, in one go */                                                 \
     X(JOB_COMMENT)    /* writes or edits the comment */                                            \
@@ -43,18 +43,18 @@ enum job_step {
 
 /* What was observed, copied out of the answers; owned by the job. */
 struct observed {
-    char *repository;                /* owner/name now */
-    char *title;                     /* of the issue */
-    char *body;                      /* of the issue */
-    char **present;                  /* labels on the issue */
-    size_t present_count;            /* of them */
-    struct plan_label_event *events; /* label entries; texts owned */
-    size_t event_count;              /* of them */
-    int64_t comment_id;              /* nodag's comment; 0: none */
-    char *comment_body;              /* its text, or NULL */
+    char *repository;                      /* owner/name now */
+    char *title;                           /* of the issue */
+    char *body;                            /* of the issue */
+    char **present;                        /* labels on the issue */
+    size_t present_count;                  /* of them */
+    struct plan_label_event *events;       /* label entries; texts owned */
+    size_t event_count;                    /* of them */
+    int64_t comment_id;                    /* nodag's comment; 0: none */
+    char *comment_body;                    /* its text, or NULL */
     int64_t doubles[OBSERVED_DOUBLES_MAX]; /* further ones with the marker */
-    size_t double_count;             /* of them */
-    bool is_locked;                  /* conversation locked: an App may not comment */
+    size_t double_count;                   /* of them */
+    bool is_locked;                        /* conversation locked: an App may not comment */
 };
 
 /* A model's opinion joined with what document and repository say of it; texts owned by the opinion
@@ -85,14 +85,14 @@ struct labeler_job {
     struct prepared prepared;           /* see there */
     struct plan_input input;            /* borrowed from the two above */
     struct plan *plan;                  /* owned */
-    bool is_reported;                   /* what it waits for was said already, once for its repository */
-    bool labels_checked;                /* the repository's labels were read again before adding */
-    size_t deleted;                     /* doubled comments deleted so far */
-    size_t removed;                     /* labels removed so far */
-    bool wrote_add;                     /* the POST was done */
-    int64_t comment_id;                 /* after the writes; 0: none */
-    struct forge_call *call;            /* under way, or NULL */
-    struct repository_waiter *waiter;   /* under way, or NULL */
+    bool is_reported;        /* what it waits for was said already, once for its repository */
+    bool labels_checked;     /* the repository's labels were read again before adding */
+    size_t deleted;          /* doubled comments deleted so far */
+    size_t removed;          /* labels removed so far */
+    bool wrote_add;          /* the POST was done */
+    int64_t comment_id;      /* after the writes; 0: none */
+    struct forge_call *call; /* under way, or NULL */
+    struct repository_waiter *waiter; /* under way, or NULL */
 };
 
 /* The labeler. */

@@ -116,8 +116,7 @@ static void observe_prepare(struct labeler_job *job, const struct repository *re
         .events = job->observed.events,
         .event_count = job->observed.event_count,
         .held_back = job->held_back,
-        .comment_wanted =
-            document->comment == DOCUMENT_COMMENT_EDIT && !job->observed.is_locked,
+        .comment_wanted = document->comment == DOCUMENT_COMMENT_EDIT && !job->observed.is_locked,
         .own_comment_id = job->observed.comment_id,
         .known_comment_id = job->known_comment_id,
     };
@@ -140,8 +139,8 @@ static void observe_check_labels(struct labeler_job *job)
 {
     job->labels_checked = true;
     observe_release_plan(job);
-    job->waiter = repositories_get_for_adding(
-        job->labeler->repositories, job->observed.repository, observe_on_repository, job);
+    job->waiter = repositories_get_for_adding(job->labeler->repositories, job->observed.repository,
+                                              observe_on_repository, job);
 }
 
 static void observe_plan(struct labeler_job *job, const struct repository *repository)

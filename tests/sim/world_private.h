@@ -21,19 +21,19 @@ struct world_client {
 
 /* One request under way. */
 struct world_call {
-    struct world_client *client; /* borrowed */
+    struct world_client *client;      /* borrowed */
     int64_t looked[WORLD_ISSUES_MAX]; /* the client's when it was sent */
-    http_done_fn done;           /* whom to tell */
-    void *argument;              /* with what */
-    char method[8];              /* request */
-    char *url;                   /* owned */
-    char *body;                  /* owned or NULL */
-    bool arrived;                /* it reached GitHub, or was lost on the way */
-    int status;                  /* answer; 0: none yet, or lost */
-    char *answer;                /* owned or NULL */
-    struct loop_timer *timer;    /* owned */
-    struct world_call *next;     /* in client->calls */
-    struct world_call *prev;     /* likewise */
+    http_done_fn done;                /* whom to tell */
+    void *argument;                   /* with what */
+    char method[8];                   /* request */
+    char *url;                        /* owned */
+    char *body;                       /* owned or NULL */
+    bool arrived;                     /* it reached GitHub, or was lost on the way */
+    int status;                       /* answer; 0: none yet, or lost */
+    char *answer;                     /* owned or NULL */
+    struct loop_timer *timer;         /* owned */
+    struct world_call *next;          /* in client->calls */
+    struct world_call *prev;          /* likewise */
 };
 
 /* The world. */
@@ -46,7 +46,7 @@ struct world {
     int64_t sequence;                            /* of the newest entry */
     int64_t next_comment_id;                     /* from 1 */
     struct world_faults faults;                  /* now */
-    struct world_client *nobody;  /* owned; has the calls whose senders are gone */
+    struct world_client *nobody;                 /* owned; has the calls whose senders are gone */
     struct world_client *clients;                /* list */
     size_t request_count;                        /* so far */
     char *violation;                             /* owned: the first broken rule */

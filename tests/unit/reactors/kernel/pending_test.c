@@ -102,7 +102,9 @@ static void test_boot_reloads_pending(void **state)
     kernel_count(fixture->kernel, &counts);
     assert_int_equal(counts.waiting, 2);
     assert_int_equal(fixture->runs, 2);
-    loop_advance(fixture->loop, 605000); /* a's time has come, and each STALLED key is looked at once after a boot */
+    loop_advance(
+        fixture->loop,
+        605000); /* a's time has come, and each STALLED key is looked at once after a boot */
     assert_int_equal(fixture->runs, 4);
     assert_string_equal(kernel_work_note(fixture->held[0]), "a note");
     assert_int_equal(kernel_work_offset(fixture->held[0]), -1);
@@ -164,7 +166,8 @@ static void test_reason_is_always_text(void **state)
 {
     struct fixture *fixture = *state;
     char reason[2 * KERNEL_REASON_BYTES];
-    memset(reason, 0xc3, sizeof(reason)); /* first bytes of two-byte characters, without their second */
+    memset(reason, 0xc3,
+           sizeof(reason)); /* first bytes of two-byte characters, without their second */
     reason[sizeof(reason) - 1] = '\0';
     fixture_start(fixture);
     append(fixture, "a", "work", NULL);

@@ -146,6 +146,16 @@ static void test_hostile_words(void **state)
     }
 }
 
+/* Fills a text of `size` bytes, with its NUL, with as many of a character as fit. */
+static void fill(char *text, size_t size, const char *character)
+{
+    size_t width = strlen(character);
+    size_t count = (size - 1) / width;
+    for (size_t i = 0; i < count; i++)
+        memcpy(text + i * width, character, width);
+    text[count * width] = '\0';
+}
+
 /* A long text is cut between characters, whatever their length. */
 static void test_long_texts_are_cut_between_characters(void **state)
 {
@@ -154,10 +164,9 @@ static void test_long_texts_are_cut_between_characters(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(characters); i++) {
         size_t width = strlen(characters[i]);
         for (size_t offset = 0; offset < width; offset++) {
-            char text[SPAN_MAX_BYTES * 2 + 1] = "";
+            char text[SPAN_MAX_BYTES * 2 + 1];
             memset(text, '-', offset); /* so that each place inside a character meets the border */
-            while (strlen(text) + width < sizeof(text))
-                strcat(text, characters[i]);
+            fill(text + offset, sizeof(text) - offset, characters[i]);
             struct row row = {text, 0.9, PLAN_ADD, NULL};
             CLEANUP(mem_free) char *comment = write_comment(&row, 1);
             const char *cell = strstr(comment, "\n| `") + 4;
@@ -173,9 +182,8 @@ static void test_long_texts_are_cut_between_characters(void **state)
 static void test_fitting_text_is_whole(void **state)
 {
     (void)state;
-    char text[SPAN_MAX_BYTES + 1] = "";
-    while (strlen(text) < SPAN_MAX_BYTES)
-        strcat(text, "é");
+    char text[SPAN_MAX_BYTES + 1];
+    fill(text, sizeof(text), "é");
     struct row row = {text, 0.9, PLAN_ADD, NULL};
     CLEANUP(mem_free) char *comment = write_comment(&row, 1);
     assert_int_equal(strcspn(strstr(comment, "\n| `") + 4, "`"), SPAN_MAX_BYTES);
