@@ -85,6 +85,7 @@ struct dedup_key dedup_key_of(const struct delivery_head *head)
 {
     struct dedup_key key = {0};
     memcpy(key.guid, head->guid, sizeof(key.guid));
+    memcpy(&key.signed_as, head->mac, sizeof(key.signed_as));
     /* Ids beyond 64 bits wrap; that they then share a key with another needs the same GUID as well. */
     for (size_t i = 0; i < head->hook_id.bytes; i++)
         key.hook_id = key.hook_id * 10 + (uint64_t)(head->hook_id.data[i] - '0');
@@ -109,7 +110,7 @@ static struct dedup_entry **bucket_of(struct dedup *dedup, const struct dedup_ke
 
 static bool key_equal(const struct dedup_key *left, const struct dedup_key *right)
 {
-    return left->hook_id == right->hook_id &&
+    return left->hook_id == right->hook_id && left->signed_as == right->signed_as &&
            memcmp(left->guid, right->guid, sizeof(left->guid)) == 0;
 }
 

@@ -38,10 +38,14 @@ struct dedup;
 /* A delivery that is being published; borrowed from the memory until dedup_finish. */
 struct dedup_entry;
 
-/* What names a delivery: hook and GUID. */
+/*
+ * What names a delivery: hook and GUID, and what was signed. The last, because hook and GUID are unsigned headers: else whoever has one
+ * of the secrets could announce another's delivery with a body of their own and have the real one dropped as a repeat.
+ */
 struct dedup_key {
     uint64_t hook_id;              /* 0: none was sent */
     uint8_t guid[HEAD_GUID_BYTES]; /* of the delivery */
+    uint64_t signed_as;            /* first bytes of the signature that matched */
 };
 
 /* One that waits for an outcome; embedded in its owner. All zero while it does not wait. */

@@ -276,6 +276,24 @@ static void test_key_of_head(void **state)
     }
 }
 
+/* Hook and GUID are unsigned: the same ones over another body, or by another secret, are no repeat. */
+static void test_another_signature_is_no_repeat(void **state)
+{
+    (void)state;
+    struct delivery_head head = {.guid = {1, 2, 3}, .mac = {4, 5, 6}};
+    struct dedup_key real = dedup_key_of(&head);
+    head.mac[0] = 7;
+    struct dedup_key other = dedup_key_of(&head);
+    CLEANUP(bed_free) struct bed *bed = bed_new();
+    struct named a = named_of(bed, 'a');
+    struct named b = named_of(bed, 'b');
+    struct dedup_entry *entry = NULL;
+    assert_int_equal(dedup_begin(bed->dedup, &other, &a.waiter, &entry), DEDUP_FIRST);
+    dedup_finish(bed->dedup, entry, 0);
+    assert_int_equal(dedup_begin(bed->dedup, &real, &b.waiter, &entry), DEDUP_FIRST);
+    dedup_finish(bed->dedup, entry, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_age_is_bounded),
         cmocka_unit_test(test_in_flight_is_never_dropped),
         cmocka_unit_test(test_key_of_head),
+        cmocka_unit_test(test_another_signature_is_no_repeat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
