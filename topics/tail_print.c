@@ -183,7 +183,7 @@ static void put_payload(struct page *page, const struct bus_record *record)
     CLEANUP(mem_free) char *pretty = NULL;
     if (page->style->payload == TAIL_PAYLOAD_PRETTY &&
         json_read(record->value, record->value_bytes, &value, NULL) == 0)
-        pretty = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
+        pretty = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
     if (pretty != NULL)
         put_bytes(page, pretty, strlen(pretty));
     else

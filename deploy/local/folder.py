@@ -32,30 +32,41 @@ class Folder:
         mode = "embedded" if options.embedded else "github" if options.github else "sandbox"
         self.path = options.dir.resolve() / mode
         self.logs, self.run, self.secrets = (self.path / name for name in ("logs", "run", "secrets"))
-        self._lock = self._take(options.fresh or options.embedded)
-        for path in (self.logs, self.run, self.secrets):
-            path.mkdir(exist_ok=True)
-        os.chmod(self.secrets, 0o700)
-        self.memory: dict = self._recall()
-
-    def _take(self, empty: bool):
-        """The open lock file; removes earlier data first where that is asked for."""
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = open(self.path / LOCK, "w", encoding="ascii")
+        self._lock = open(self.path / LOCK, "w", encoding="ascii")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take()
+            if options.fresh or options.embedded:
+                self._empty()
+            for path in (self.logs, self.run, self.secrets):
+                path.mkdir(exist_ok=True)
+            os.chmod(self.secrets, 0o700)
+            self.memory: dict = self._recall()
+        except Failed:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Lets another `up` use the folder; so does the end of the process."""
+        self._lock.close()
+
+    def _take(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failed(f"another `up` runs on {self.path}: stop it (Ctrl-C there), or take another --dir") from None
+
+    def _empty(self) -> None:
+        """Removes an earlier run's data."""
         old = [path for path in self.path.iterdir() if path.name != LOCK]
-        if old and empty and not (self.path / MEMORY).exists():
-            raise Failed(f"{self.path} is no data folder of `up` (it has no {MEMORY}), and is not removed:"
-                         " do it by hand, or take another --dir")
-        for path in old if empty else ():
+        if old and not (self.path / MEMORY).exists():
+            raise Failed(f"{self.path} is no data folder of `up` (it has no {MEMORY}), and is not removed: do it by "
+                         "hand, or take another --dir")
+        for path in old:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        return lock
 
     # -- what is remembered --------------------------------------------------------------------------------------------
 

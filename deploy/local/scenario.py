@@ -268,9 +268,9 @@ def show_result(result: dict) -> None:
     screen.detail(f"  → {'  '.join(shown) or 'no label is above its threshold'}  {screen.dim(took + people)}")
 
 
-def watch(services: Services) -> None:
-    """Shows each decision as it comes. Returns never, unless a program ends by itself: then Failed."""
-    with contextlib.closing(topic_data.follow_decisions(services)) as decisions:
+def watch(services: Services, since: datetime) -> None:
+    """Shows each decision since a time, as it comes. Returns never, unless a program ends by itself: then Failed."""
+    with contextlib.closing(topic_data.follow_decisions(services, since)) as decisions:
         for decision in decisions:
             services.check()
             if decision:

@@ -16,6 +16,7 @@ import argparse
 import json
 import signal
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -168,10 +169,11 @@ def run(options, summary: dict, services: Services) -> None:
     """From the broker to the end of the main job, and on until Ctrl-C. Fills the summary."""
     summary |= run_github(options, services) if options.github else scenario.run(options, services)
     if not options.once:
+        ready = datetime.now(timezone.utc)
         show_where_to_look(services)
         kept = "" if options.embedded else "; the data stays"
         screen.step("Running", f"until Ctrl-C, which stops everything{kept}")
-        scenario.watch(services)
+        scenario.watch(services, ready)
 
 
 def main(arguments=None) -> int:

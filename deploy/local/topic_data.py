@@ -58,10 +58,11 @@ def read(services: Services, topic: str, *options: str) -> Iterator[dict]:
     return map(json.loads, output.splitlines())
 
 
-def follow_decisions(services: Services) -> Iterator[dict | None]:
-    """Each decision from now on, as it comes, and None at least every FOLLOW_S. Without end; close() stops it."""
-    argv = [services.program("nodag"), "tail", "predictions", "--json", "--follow", "--since", "0s",
-            *services.kafka_options()]
+def follow_decisions(services: Services, since: datetime) -> Iterator[dict | None]:
+    """Each decision since a time, as it comes, and None at least every FOLLOW_S. Without end; close() stops it. On the
+    mock, which knows no times, the first ones may be missed."""
+    argv = [services.program("nodag"), "tail", "predictions", "--json", "--follow", "--since",
+            since.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z", *services.kafka_options()]
     with open(services.folder.logs / "follow.log", "wb") as complaints:
         tail = subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=complaints, start_new_session=True)

@@ -125,7 +125,7 @@ class Pages:
                          for lb in shapes.labels_of(repo, issue))
         parts = [f"<p><span class='state{closed}'>{issue['state']}</span> <span class=dim>#{number} opened "
                  f"{issue['created_at']} by {self._who(issue['user'])}</span></p>",
-                 f"<p>Labels: {labels or '<span class=dim>none</span>'}</p>",
+                 f"<div class=row>Labels: {labels or '<span class=dim>none</span>'}</div>",
                  box(self._who(issue["user"]), issue["created_at"], issue["body"])]
         parts += [self._history(issue, event) for event in issue["events"]]
         turn = self._button(who, *(("reopen", "Reopen") if closed else ("close", "Close")), "")

@@ -1,5 +1,6 @@
 /*
- * Using a loaded model: what it says of itself, probabilities, and why. See classifier.h. Loading is in model_load.c.
+ * Using a loaded model: what it says of itself, probabilities, and why. See classifier.h. Loading
+ * is in model_load.c.
  */
 #include "reactors/classifier/classifier.h"
 
@@ -16,7 +17,10 @@
 /* Most labels at which scratch memory stands on the stack. */
 #define STACK_LABELS 256
 
-/* --- what a model says of itself ---------------------------------------------------------------------------- */
+/*
+ * --- what a model says of itself
+ * ----------------------------------------------------------------------------
+ */
 
 const char *classifier_version(const struct classifier *classifier)
 {
@@ -50,7 +54,10 @@ const struct feature_space *classifier_space(const struct classifier *classifier
     return &classifier->space;
 }
 
-/* --- predicting --------------------------------------------------------------------------------------------- */
+/*
+ * --- predicting
+ * ---------------------------------------------------------------------------------------------
+ */
 
 static double probability_of(double logit)
 {
@@ -114,7 +121,10 @@ void classifier_predict(const struct classifier *classifier, const struct classi
     keep_best_of_groups(classifier, ret_scores);
 }
 
-/* --- explaining --------------------------------------------------------------------------------------------- */
+/*
+ * --- explaining
+ * ---------------------------------------------------------------------------------------------
+ */
 
 void classifier_explanation_free(struct classifier_explanation *explanation)
 {

@@ -1,14 +1,15 @@
 /*
  * A trained model in use: load its file, ask for label probabilities, ask why.
  *
- * Design: this is all that a reactor needs. The file is mapped, not copied, and checked completely at load
- * (checksum over everything, then every count, offset and size), so that nothing after the load can fail on
- * what the file says. A loaded model is immutable: there is no global state, and predicting allocates its own
- * scratch memory, so one model may serve many threads.
+ * Design: this is all that a reactor needs. The file is mapped, not copied, and checked completely
+ * at load (checksum over everything, then every count, offset and size), so that nothing after the
+ * load can fail on what the file says. A loaded model is immutable: there is no global state, and
+ * predicting allocates its own scratch memory, so one model may serve many threads.
  *
- *     text ─▶ features (features.h) ─▶ one calibrated logit a label ─▶ probability ─▶ threshold ─▶ predicted
+ *     text ─▶ features ─▶ one calibrated logit a label ─▶ probability ─▶ threshold ─▶ predicted
  *
- * Invariants: a label that is not predictable is never predicted; of an exclusive group at most one label is.
+ * Invariants: a label that is not predictable is never predicted; of an exclusive group at most one
+ * label is.
  */
 #ifndef NODAG_CLASSIFIER_CLASSIFIER_H
 #define NODAG_CLASSIFIER_CLASSIFIER_H
@@ -20,7 +21,10 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-/* Characters of a model's short version, with the terminating NUL: the first 12 hex digits of its SHA-256. */
+/*
+ * Characters of a model's short version, with the terminating NUL: the first 12 hex digits of its
+ * SHA-256.
+ */
 #define CLASSIFIER_VERSION_BYTES 13
 
 /* Characters of a SHA-256 in hex, with the terminating NUL. */
@@ -29,14 +33,16 @@
 /* A loaded model. */
 struct classifier;
 
-/* One issue to look at. All pointers are borrowed for the call; any bytes are allowed, NUL and bad UTF-8 too. */
+/*
+ * One issue to look at. All pointers are borrowed for the call; any bytes are allowed, NUL and bad
+ * UTF-8 too.
+ */
 struct classifier_issue {
-    const char *title;  /* may be NULL if title_bytes is 0 */
-    size_t title_bytes; /* only the first TEXT_TITLE_BYTES_MAX of text.h are read */
-    const char *body;   /* may be NULL if body_bytes is 0 */
-    size_t body_bytes;  /* only the first TEXT_BODY_BYTES_MAX of text.h are read */
-    const char
-        *repository; /* "owner/name"; NULL or an unknown one: what all repositories share decides */
+    const char *title;      /* may be NULL if title_bytes is 0 */
+    size_t title_bytes;     /* only the first TEXT_TITLE_BYTES_MAX of text.h are read */
+    const char *body;       /* may be NULL if body_bytes is 0 */
+    size_t body_bytes;      /* only the first TEXT_BODY_BYTES_MAX of text.h are read */
+    const char *repository; /* "owner/name"; NULL or unknown: what all repositories share */
 };
 
 /* What the model knows about one label. Borrowed from the model. */
@@ -64,8 +70,7 @@ struct classifier_score {
 /* One word (or word pair, piece of a word, template line …) and what it did for a label. */
 struct classifier_reason {
     char *text; /* owned by the explanation; valid UTF-8, printable, e.g. "panic", "does anyone" */
-    const char
-        *field; /* "title", "body", "text" (both), "code", "form" or "shape"; static storage */
+    const char *field;   /* "title", "body", "text" (both), "code", "form", "shape"; static */
     double contribution; /* added to the logit; shared and per-repository parts together */
 };
 
@@ -80,17 +85,19 @@ struct classifier_explanation {
 };
 
 /*
- * Maps and checks a model file. `path` is borrowed. `*ret_classifier` (owned) is freed by classifier_free().
- * The file must not be changed in place while it is mapped; nodag itself only ever renames a new one over it.
- * ERR_NOT_FOUND no such file; ERR_IO it cannot be read; ERR_TOO_LARGE; ERR_UNSUPPORTED a newer format;
- * ERR_CORRUPT damaged, cut short or not a model. `error` says which check failed and what to do. Any thread.
+ * Maps and checks a model file. `path` is borrowed. `*ret_classifier` (owned) is freed by
+ * classifier_free(). The file must not be changed in place while it is mapped; nodag itself only
+ * ever renames a new one over it. ERR_NOT_FOUND no such file; ERR_IO it cannot be read;
+ * ERR_TOO_LARGE; ERR_UNSUPPORTED a newer format; ERR_CORRUPT damaged, cut short or not a model.
+ * `error` says which check failed and what to do. Any thread.
  */
 int classifier_load(const char *path, struct classifier **ret_classifier,
                     struct error *error) MUST_CHECK;
 
 /*
- * As classifier_load(), from memory, for tests and fuzzing: `bytes` is borrowed until the model is freed and must
- * be aligned to 8 bytes. ERR_UNSUPPORTED, ERR_CORRUPT and ERR_TOO_LARGE as above. Any thread.
+ * As classifier_load(), from memory, for tests and fuzzing: `bytes` is borrowed until the model is
+ * freed and must be aligned to 8 bytes. ERR_UNSUPPORTED, ERR_CORRUPT and ERR_TOO_LARGE as above.
+ * Any thread.
  */
 int classifier_load_bytes(const void *bytes, size_t byte_count, struct classifier **ret_classifier,
                           struct error *error) MUST_CHECK;
@@ -100,13 +107,19 @@ void classifier_free(struct classifier *classifier);
 
 DEFINE_CLEANUP(struct classifier *, classifier_free)
 
-/* Returns the short version (12 hex digits of the file's SHA-256), borrowed from the model. Any thread. */
+/*
+ * Returns the short version (12 hex digits of the file's SHA-256), borrowed from the model. Any
+ * thread.
+ */
 const char *classifier_version(const struct classifier *classifier);
 
 /* Returns the whole SHA-256 of the file in hex, borrowed from the model. Any thread. */
 const char *classifier_sha256(const struct classifier *classifier);
 
-/* Returns the JSON header (provenance, features, labels, metrics; NUL-terminated), borrowed. Any thread. */
+/*
+ * Returns the JSON header (provenance, features, labels, metrics; NUL-terminated), borrowed. Any
+ * thread.
+ */
 const char *classifier_header_json(const struct classifier *classifier);
 
 /* Returns the number of labels, at least 1. Any thread. */
@@ -117,15 +130,17 @@ const struct classifier_label *classifier_label_at(const struct classifier *clas
                                                    size_t index);
 
 /*
- * Scores every label for one issue, in the model's order. `ret_scores` has room for classifier_label_count()
- * entries. It cannot fail: any bytes are an issue. Linear in the bounded text; under a millisecond. Any thread.
+ * Scores every label for one issue, in the model's order. `ret_scores` has room for
+ * classifier_label_count() entries. It cannot fail: any bytes are an issue. Linear in the bounded
+ * text; under a millisecond. Any thread.
  */
 void classifier_predict(const struct classifier *classifier, const struct classifier_issue *issue,
                         struct classifier_score *ret_scores);
 
 /*
- * Says which words made label number `label_index` likely or unlikely, the `reason_max` strongest by name, the
- * others summed. `*ret_explanation` is filled; free its content by classifier_explanation_free(). Any thread.
+ * Says which words made label number `label_index` likely or unlikely, the `reason_max` strongest
+ * by name, the others summed. `*ret_explanation` is filled; free its content by
+ * classifier_explanation_free(). Any thread.
  */
 void classifier_explain(const struct classifier *classifier, const struct classifier_issue *issue,
                         size_t label_index, size_t reason_max,

@@ -1,8 +1,8 @@
 /*
  * The subcommands of `nodag model`, and what they share. Private to the command.
  *
- * Design: each command is a function with main's signature; argv[0] is the command's name. Results go to standard
- * output, progress and errors to standard error, so that output can be piped.
+ * Design: each command is a function with main's signature; argv[0] is the command's name. Results
+ * go to standard output, progress and errors to standard error, so that output can be piped.
  *
  * Invariant: exit statuses are those of base/option.h.
  */
@@ -31,8 +31,8 @@ int command_explain(int argc, char **argv);
 int command_show(int argc, char **argv);
 
 /*
- * Parses a command's options. Returns true if it shall run; otherwise `*ret_status` is what to exit with, and
- * everything was said. Main thread.
+ * Parses a command's options. Returns true if it shall run; otherwise `*ret_status` is what to exit
+ * with, and everything was said. Main thread.
  */
 bool command_parse(const struct option_program *program, int argc, char **argv, void *settings,
                    int *ret_status);
@@ -41,14 +41,18 @@ bool command_parse(const struct option_program *program, int argc, char **argv, 
 int command_fail(const struct error *error);
 
 /*
- * Picks the rows created at or after `from` and before `until` (times as in data sets; NULL is no bound): owned array
- * of borrowed rows. ERR_USAGE a time is not valid; ERR_INPUT no row is left. Main thread.
+ * Picks the rows created at or after `from` and before `until` (times as in data sets; NULL is no
+ * bound): owned array of borrowed rows. ERR_USAGE a time is not valid; ERR_INPUT no row is left.
+ * Main thread.
  */
 int command_pick_rows(const struct dataset *dataset, const char *from, const char *until,
                       const struct dataset_row ***ret_rows, size_t *ret_count,
                       struct error *error) MUST_CHECK;
 
-/* Shows on standard error, if it is a terminal, what is being done and how far; NULL ends the line. Main thread. */
+/*
+ * Shows on standard error, if it is a terminal, what is being done and how far; NULL ends the line.
+ * Main thread.
+ */
 void command_show_progress(void *context, const char *stage, double share);
 
 /* Returns the seconds of a monotonic clock, for telling how long something took. Any thread. */

@@ -1,10 +1,10 @@
 /*
  * `nodag model cv`: stratified cross-validation of single-label data, thresholds off.
  *
- * Design: within each repository and label the rows are dealt to the folds in a random order, so that every fold has
- * the same mix. Each fold is predicted by a fit on the others; the prediction is the label with the highest decision
- * value. The figure is macro F1 over the labels within each repository, averaged over repositories, as the NLBSE tool
- * competition on issue reports counts it.
+ * Design: within each repository and label the rows are dealt to the folds in a random order, so
+ * that every fold has the same mix. Each fold is predicted by a fit on the others; the prediction
+ * is the label with the highest decision value. The figure is macro F1 over the labels within each
+ * repository, averaged over repositories, as the NLBSE tool competition on issue reports counts it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,7 +174,9 @@ static int compare_lines(const void *left, const void *right)
     return (a->row->line > b->row->line) - (a->row->line < b->row->line);
 }
 
-/* Every row in file order with its fold and answer, so that others can be judged on the same folds. */
+/*
+ * Every row in file order with its fold and answer, so that others can be judged on the same folds.
+ */
 static json_t *rows_to_json(const struct cv *cv)
 {
     json_t *array = json_array();

@@ -1,5 +1,6 @@
 /*
- * `nodag model show`: what a model says of itself: where it comes from, its labels, which are never predicted and why.
+ * `nodag model show`: what a model says of itself: where it comes from, its labels, which are never
+ * predicted and why.
  */
 #include <jansson.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /*
  * `nodag model train`: a data set becomes a model file, and a table says what it learnt.
  *
- * Invariant: the table is read from the finished model, the same bytes that are written: what it says holds for
- * the file.
+ * Invariant: the table is read from the finished model, the same bytes that are written: what it
+ * says holds for the file.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -102,7 +102,10 @@ bool dataset_row_has(const struct dataset_row *row, uint32_t label)
     return false;
 }
 
-/* --- fields ------------------------------------------------------------------------------------------------- */
+/*
+ * --- fields
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static bool is_text(const char *bytes, size_t byte_count)
 {
@@ -152,7 +155,10 @@ static int parse_time(const struct dataset_value *value, int64_t *ret_ms, struct
     return 0;
 }
 
-/* liblinear weighs classes, not rows; so a row that weighs n is used n times, and n is a whole number. */
+/*
+ * liblinear weighs classes, not rows; so a row that weighs n is used n times, and n is a whole
+ * number.
+ */
 static int parse_weight(const struct dataset_value *value, uint32_t *ret_copies,
                         struct error *error)
 {
@@ -281,7 +287,10 @@ int dataset_rows_add(struct dataset_rows *rows, size_t line,
     return 0;
 }
 
-/* --- label numbers by name ---------------------------------------------------------------------------------- */
+/*
+ * --- label numbers by name
+ * ----------------------------------------------------------------------------------
+ */
 
 static int compare_slots(const void *left, const void *right)
 {
@@ -321,7 +330,10 @@ static void sort_labels(struct dataset_rows *rows)
     free(new_number);
 }
 
-/* --- files -------------------------------------------------------------------------------------------------- */
+/*
+ * --- files
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static bool ends_with(const char *text, const char *ending)
 {

@@ -1,13 +1,16 @@
 /*
  * Labelled issues from a file: CSV or JSON lines.
  *
- * Design: CSV as RFC 4180 has it (quoted fields may hold commas, quotes and line breaks; LF is fine too), columns
- * found by the names in the header line: `repo,created_at,label,title,body`, optionally `weight`; other columns are
- * ignored. Times are RFC 3339, or without an offset, which is UTC. JSON lines: one object a line with the same names; `label` is a text with `;` or an array of texts. The
- * whole file is read before anything is done with it; its SHA-256 is the data's identity in a model's provenance.
+ * Design: CSV as RFC 4180 has it (quoted fields may hold commas, quotes and line breaks; LF is fine
+ * too), columns found by the names in the header line: `repo,created_at,label,title,body`,
+ * optionally `weight`; other columns are ignored. Times are RFC 3339, or without an offset, which
+ * is UTC. JSON lines: one object a line with the same names; `label` is a text with `;` or an array
+ * of texts. The whole file is read before anything is done with it; its SHA-256 is the data's
+ * identity in a model's provenance.
  *
- * Invariants: rows stand in file order; a row's labels are distinct; label numbers follow the sorted names, so that
- * they do not depend on the order of rows. An error names file and line; nothing is skipped silently.
+ * Invariants: rows stand in file order; a row's labels are distinct; label numbers follow the
+ * sorted names, so that they do not depend on the order of rows. An error names file and line;
+ * nothing is skipped silently.
  */
 #ifndef NODAG_CLASSIFIER_DATASET_H
 #define NODAG_CLASSIFIER_DATASET_H
@@ -44,13 +47,16 @@ struct dataset {
 };
 
 /*
- * Reads a file; `path` is borrowed. `*ret_dataset` is owned. Not for loop callbacks: it reads the whole file.
- * ERR_NOT_FOUND, ERR_IO; ERR_TOO_LARGE a limit of dataset.c is passed; ERR_INPUT the content is not valid; the
- * text names file and line. Any thread.
+ * Reads a file; `path` is borrowed. `*ret_dataset` is owned. Not for loop callbacks: it reads the
+ * whole file. ERR_NOT_FOUND, ERR_IO; ERR_TOO_LARGE a limit of dataset.c is passed; ERR_INPUT the
+ * content is not valid; the text names file and line. Any thread.
  */
 int dataset_read(const char *path, struct dataset **ret_dataset, struct error *error) MUST_CHECK;
 
-/* As dataset_read(), from memory; `name` stands for the file in errors; its ending decides the format. Any thread. */
+/*
+ * As dataset_read(), from memory; `name` stands for the file in errors; its ending decides the
+ * format. Any thread.
+ */
 int dataset_read_bytes(const char *name, const void *bytes, size_t byte_count,
                        struct dataset **ret_dataset, struct error *error) MUST_CHECK;
 

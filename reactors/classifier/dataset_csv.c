@@ -1,9 +1,9 @@
 /*
  * CSV (RFC 4180) to rows.
  *
- * Design: one pass over the bytes. A quoted field is copied without its doubled quotes into a scratch buffer; an
- * unquoted one is used in place. Lines are counted over every byte, so that an error after a quoted line break
- * names the right line.
+ * Design: one pass over the bytes. A quoted field is copied without its doubled quotes into a
+ * scratch buffer; an unquoted one is used in place. Lines are counted over every byte, so that an
+ * error after a quoted line break names the right line.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +17,13 @@
 
 /* The state of a pass. */
 struct csv {
-    const char *cursor;  /* next byte */
-    const char *end;     /* one past the last */
-    size_t line;         /* of cursor, from 1 */
-    char *scratch;       /* owned: unquoted bytes of the current record */
-    size_t scratch_used; /* bytes */
-    size_t column_count; /* of the record read last */
-    struct dataset_value
-        columns[COLUMNS_MAX]; /* of the record read last; into the file or scratch */
+    const char *cursor;                        /* next byte */
+    const char *end;                           /* one past the last */
+    size_t line;                               /* of cursor, from 1 */
+    char *scratch;                             /* owned: unquoted bytes of the current record */
+    size_t scratch_used;                       /* bytes */
+    size_t column_count;                       /* of the record read last */
+    struct dataset_value columns[COLUMNS_MAX]; /* of the record read last */
 };
 
 static void csv_release(struct csv *csv)
@@ -127,7 +126,10 @@ static bool value_is(const struct dataset_value *value, const char *text)
     return value->byte_count == strlen(text) && memcmp(value->bytes, text, value->byte_count) == 0;
 }
 
-/* Finds the columns by the header line: `columns[field]` is the column number or -1. On error `*ret_line` is where. */
+/*
+ * Finds the columns by the header line: `columns[field]` is the column number or -1. On error
+ * `*ret_line` is where.
+ */
 static int csv_read_header(struct csv *csv, int columns[DATASET_FIELD_COUNT], size_t *ret_line,
                            struct error *error)
 {

@@ -1,7 +1,9 @@
 /*
- * Between the readers of the two formats and the data set: one row's fields, added one by one. Private to dataset*.c.
+ * Between the readers of the two formats and the data set: one row's fields, added one by one.
+ * Private to dataset*.c.
  *
- * Invariant: a reader knows its format only; what a field means and how large it may be is decided in dataset.c.
+ * Invariant: a reader knows its format only; what a field means and how large it may be is decided
+ * in dataset.c.
  */
 #ifndef NODAG_CLASSIFIER_DATASET_ROWS_H
 #define NODAG_CLASSIFIER_DATASET_ROWS_H
@@ -35,8 +37,8 @@ struct dataset_value {
 struct dataset_rows;
 
 /*
- * Adds a row; values are copied. `line` is where it begins. ERR_INPUT or ERR_TOO_LARGE with a text that says which
- * field and why (without file and line: the caller adds them). Any thread.
+ * Adds a row; values are copied. `line` is where it begins. ERR_INPUT or ERR_TOO_LARGE with a text
+ * that says which field and why (without file and line: the caller adds them). Any thread.
  */
 int dataset_rows_add(struct dataset_rows *rows, size_t line,
                      const struct dataset_value values[DATASET_FIELD_COUNT],

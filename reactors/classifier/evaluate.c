@@ -48,7 +48,10 @@ struct evaluate_figure evaluate_wilson(size_t right, size_t count)
         .value = share, .low = fmax(0, centre - half), .high = fmin(1, centre + half)};
 }
 
-/* --- counting ----------------------------------------------------------------------------------------------- */
+/*
+ * --- counting
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* What a row did for a label: carried, predicted, or both. */
 struct outcome {
@@ -75,7 +78,9 @@ static void add_outcome(struct outcomes *outcomes, struct outcome outcome)
     outcomes->items[outcomes->count++] = outcome;
 }
 
-/* The model's labels as numbers of the data set; UINT32_MAX if the data set has none of that name. */
+/*
+ * The model's labels as numbers of the data set; UINT32_MAX if the data set has none of that name.
+ */
 static uint32_t *map_labels(struct evaluation *evaluation, const struct dataset *dataset)
 {
     uint32_t *numbers = mem_alloc_array(evaluation->label_count, sizeof(*numbers));
@@ -127,7 +132,10 @@ static void score_rows(struct evaluation *evaluation, const struct dataset *data
     }
 }
 
-/* --- averages ----------------------------------------------------------------------------------------------- */
+/*
+ * --- averages
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* Counts of one label in a resampling. */
 struct tally {
@@ -250,7 +258,10 @@ static void find_averages(struct evaluation *evaluation, const struct outcomes *
     evaluation->micro = (struct evaluate_averages){figures[3], figures[4], figures[5]};
 }
 
-/* --- figures of a label ------------------------------------------------------------------------------------- */
+/*
+ * --- figures of a label
+ * -------------------------------------------------------------------------------------
+ */
 
 /* A row and its probability, for sorting. */
 struct ranked_row {
@@ -357,7 +368,10 @@ const char *evaluate_value_text(double value, char ret_text[EVALUATE_TEXT_BYTES]
     return ret_text;
 }
 
-/* --- JSON --------------------------------------------------------------------------------------------------- */
+/*
+ * --- JSON
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static json_t *number_or_null(double number)
 {

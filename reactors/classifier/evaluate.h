@@ -1,12 +1,14 @@
 /*
- * How good a model is on labelled rows: figures for each label and over all, with their uncertainty.
+ * How good a model is on labelled rows: figures for each label and over all, with their
+ * uncertainty.
  *
- * Design: every row is scored once; all figures come from that table of scores. Precision and recall of a label have
- * Wilson intervals, averages have bootstrap intervals over rows, both 95%. Only labels that the model knows are
- * judged, and averages are over those of them that the rows carry at least once.
+ * Design: every row is scored once; all figures come from that table of scores. Precision and
+ * recall of a label have Wilson intervals, averages have bootstrap intervals over rows, both 95%.
+ * Only labels that the model knows are judged, and averages are over those of them that the rows
+ * carry at least once.
  *
- * Invariants: a label that is never predicted counts as recall 0 and F1 0, and not at all in macro precision, for it
- * has none; the same model and rows give the same figures, the bootstrap too.
+ * Invariants: a label that is never predicted counts as recall 0 and F1 0, and not at all in macro
+ * precision, for it has none; the same model and rows give the same figures, the bootstrap too.
  */
 #ifndef NODAG_CLASSIFIER_EVALUATE_H
 #define NODAG_CLASSIFIER_EVALUATE_H
@@ -94,7 +96,8 @@ const char *evaluate_value_text(double value, char ret_text[EVALUATE_TEXT_BYTES]
 json_t *evaluate_to_json(const struct evaluation *evaluation);
 
 /*
- * Row numbers by falling probability of one label, owned: the order behind curves. Ties stand in row order. Any thread.
+ * Row numbers by falling probability of one label, owned: the order behind curves. Ties stand in
+ * row order. Any thread.
  */
 uint32_t *evaluate_order(const struct evaluation *evaluation, size_t label);
 

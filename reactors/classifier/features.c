@@ -1,9 +1,9 @@
 /*
  * Extraction of features: see features.h.
  *
- * What did not help: dropping template lines without a trace (macro F1 .765 → .724 on nlbse24: which template was
- * used says much); the body's first or last 40 words as a block of their own (±0); pairs of words with a gap (±0); body
- * or title words twice (±0).
+ * What did not help: dropping template lines without a trace (macro F1 .765 → .724 on nlbse24:
+ * which template was used says much); the body's first or last 40 words as a block of their own
+ * (±0); pairs of words with a gap (±0); body or title words twice (±0).
  */
 #include "reactors/classifier/features.h"
 
@@ -76,7 +76,10 @@ const char *features_block_field(enum feature_block block)
     return BLOCKS[block].field;
 }
 
-/* --- hashes of repositories --------------------------------------------------------------------------------- */
+/*
+ * --- hashes of repositories
+ * ---------------------------------------------------------------------------------
+ */
 
 static uint64_t name_hash(const char *name, size_t name_bytes)
 {
@@ -105,7 +108,10 @@ uint64_t features_cross(uint64_t repository_hash, uint64_t feature_hash)
     return text_hash(SEED_CROSS, pair, sizeof(pair));
 }
 
-/* --- the bag ------------------------------------------------------------------------------------------------ */
+/*
+ * --- the bag
+ * ------------------------------------------------------------------------------------------------
+ */
 
 struct feature_bag *features_bag_new(bool keeps_texts)
 {
@@ -186,7 +192,10 @@ static void bag_add(struct feature_bag *bag, enum feature_block block, const cha
         bag_grow(bag);
 }
 
-/* --- n-grams ------------------------------------------------------------------------------------------------ */
+/*
+ * --- n-grams
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* Adds the word n-grams of a field; "^" stands before its first word. */
 static void add_words(const struct features_config *config, const struct text_tokens *tokens,
@@ -257,7 +266,10 @@ static void add_pieces(const struct features_config *config, const struct text_t
     }
 }
 
-/* --- fields ------------------------------------------------------------------------------------------------- */
+/*
+ * --- fields
+ * -------------------------------------------------------------------------------------------------
+ */
 
 /* Hash of a line within a repository; `repository_hash` 0 is any. */
 static uint64_t line_hash(uint64_t repository_hash, const char *key, size_t key_bytes)

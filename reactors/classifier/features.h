@@ -1,23 +1,24 @@
 /*
  * Tokens to features: what of an issue the model sees.
  *
- * Design: features stand in blocks, one for each field and kind, so that title and body, words, pieces of words
- * and template lines are weighed apart. A feature is the 64-bit hash of its text under its block's seed; nothing
- * keeps the text, except when somebody asks why (explain). A bag is what one issue has: each feature once, with its
- * count.
+ * Design: features stand in blocks, one for each field and kind, so that title and body, words,
+ * pieces of words and template lines are weighed apart. A feature is the 64-bit hash of its text
+ * under its block's seed; nothing keeps the text, except when somebody asks why (explain). A bag is
+ * what one issue has: each feature once, with its count.
  *
- *     title ─┬─▶ title words (n-grams) ──┐
- *            └─▶ title pieces (chars)  ──┤
- *     body ──┬─ template line? ──▶ form ─┤
- *            ├─ fence, log ──────▶ code ─┼──▶ bag ──▶ space.h: vocabulary, weights, repository crossing
- *            └─ prose ─┬─▶ body words ───┤
- *                      └─▶ body pieces ──┘
+ *     title ─────────────────────┬──▶ title words ─┐
+ *     body ──┬─ template line? ──│──▶ form lines ──┤
+ *            ├─ fence, log ──────│──▶ code words ──┼─▶ bag ─▶ space.h: vocabulary, crossing
+ *            └─ prose ───────────┼──▶ body words ──┤
+ *                                └──▶ pieces, shape┘
  *
- * Which lines are a template's is learnt: lines frequent within one repository. Their words are not counted as
- * the person's words; that they are there says which template was used, and is a feature of its own.
+ * Which lines are a template's is learnt: lines frequent within one repository. Their words are not
+ * counted as the person's words; that they are there says which template was used, and is a feature
+ * of its own.
  *
- * Invariants: the bag of an issue depends only on the issue, the configuration and the template lines; its size is
- * bounded by the limits in features.c; training and serving share every line of this.
+ * Invariants: the bag of an issue depends only on the issue, the configuration and the template
+ * lines; its size is bounded by the limits in features.c; training and serving share every line of
+ * this.
  */
 #ifndef NODAG_CLASSIFIER_FEATURES_H
 #define NODAG_CLASSIFIER_FEATURES_H
@@ -51,12 +52,11 @@ enum feature_block {
 
 /* What is extracted and how it is weighed; stands in the model file. */
 struct features_config {
-    double
-        block_weight[FEATURE_BLOCK_COUNT]; /* length of a block's vector; 0 leaves the block out */
-    uint32_t word_ngram_max;               /* longest word n-gram, 1 … FEATURES_WORD_NGRAM_MAX */
-    uint32_t piece_length_min;             /* shortest character n-gram, 1 … 8 */
-    uint32_t piece_length_max;             /* longest character n-gram, piece_length_min … 8 */
-    double cross_weight; /* of a feature's copy for its repository; 0 leaves them out */
+    double block_weight[FEATURE_BLOCK_COUNT]; /* length of a block's vector; 0: left out */
+    uint32_t word_ngram_max;   /* longest word n-gram, 1 … FEATURES_WORD_NGRAM_MAX */
+    uint32_t piece_length_min; /* shortest character n-gram, 1 … 8 */
+    uint32_t piece_length_max; /* longest character n-gram, piece_length_min … 8 */
+    double cross_weight;       /* of a feature's copy for its repository; 0 leaves them out */
 };
 
 /* Longest word n-gram that a configuration may ask for. */
@@ -66,8 +66,8 @@ struct features_config {
 #define FEATURES_PIECE_LENGTH_MAX 8u
 
 /*
- * The template lines of all repositories: sorted hashes of (repository, line). A repository that is not known is
- * read with the lines of all known ones. Borrowed arrays.
+ * The template lines of all repositories: sorted hashes of (repository, line). A repository that is
+ * not known is read with the lines of all known ones. Borrowed arrays.
  */
 struct template_lines {
     const uint64_t
@@ -115,8 +115,9 @@ void features_extract(const struct features_config *config, const struct templat
                       const struct classifier_issue *issue, struct feature_bag *bag);
 
 /*
- * Calls `visit` with the hash of each prose line of a body that could be a template's, both for the repository and
- * for none (for repositories that the model has not seen). The same line may come several times. Any thread.
+ * Calls `visit` with the hash of each prose line of a body that could be a template's, both for the
+ * repository and for none (for repositories that the model has not seen). The same line may come
+ * several times. Any thread.
  */
 void features_visit_lines(const struct classifier_issue *issue,
                           void (*visit)(void *context, uint64_t repository_line, uint64_t any_line),
@@ -134,10 +135,16 @@ const char *features_block_field(enum feature_block block);
 /* Returns the hash of a feature's copy for one repository. Any thread. */
 uint64_t features_cross(uint64_t repository_hash, uint64_t feature_hash);
 
-/* Returns the hash of a repository name without regard to case, as GitHub names are; NULL gives 0. Any thread. */
+/*
+ * Returns the hash of a repository name without regard to case, as GitHub names are; NULL gives 0.
+ * Any thread.
+ */
 uint64_t features_repository_hash(const char *repository);
 
-/* Returns the hash of a repository's owner, as features_repository_hash(); NULL or no '/' gives 0. Any thread. */
+/*
+ * Returns the hash of a repository's owner, as features_repository_hash(); NULL or no '/' gives 0.
+ * Any thread.
+ */
 uint64_t features_owner_hash(const char *repository);
 
 #endif

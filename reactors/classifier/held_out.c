@@ -70,7 +70,10 @@ static void score_block(struct scoring *scoring, const struct dataset_row *const
     result->block_count++;
 }
 
-/* The row at or after `wanted` whose time differs from the one before it: a block never splits a moment. */
+/*
+ * The row at or after `wanted` whose time differs from the one before it: a block never splits a
+ * moment.
+ */
 static size_t next_moment(const struct dataset_row *const *rows, size_t row_count, size_t wanted)
 {
     while (wanted > 0 && wanted < row_count &&

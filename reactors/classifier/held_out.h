@@ -1,7 +1,9 @@
 /*
- * Scores of rows by fits that have not seen them: what calibration is learnt on. Private to training.
+ * Scores of rows by fits that have not seen them: what calibration is learnt on. Private to
+ * training.
  *
- * Invariant: every scored row was scored exactly once, by a fit on other rows only; older ones only if by_time.
+ * Invariant: every scored row was scored exactly once, by a fit on other rows only; older ones only
+ * if by_time.
  */
 #ifndef NODAG_CLASSIFIER_HELD_OUT_H
 #define NODAG_CLASSIFIER_HELD_OUT_H
@@ -23,8 +25,8 @@ struct held_out {
 };
 
 /*
- * Scores held-out rows of `rows`, which are sorted by time. Labels are numbers in their data set. Owned. Main thread of
- * a command.
+ * Scores held-out rows of `rows`, which are sorted by time. Labels are numbers in their data set.
+ * Owned. Main thread of a command.
  */
 struct held_out *held_out_score(const struct fit_config *config,
                                 const struct dataset_row *const *rows, size_t row_count,

@@ -51,7 +51,10 @@ int model_layout(const struct model_preamble *preamble, struct model_layout *ret
     return 0;
 }
 
-/* --- the feature configuration ------------------------------------------------------------------------------ */
+/*
+ * --- the feature configuration
+ * ------------------------------------------------------------------------------
+ */
 
 json_t *model_config_to_json(const struct features_config *config)
 {
@@ -107,7 +110,10 @@ int model_config_from_json(const json_t *object, struct features_config *ret_con
     return 0;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------ */
+/*
+ * --- writing
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static json_t *number_or_null(double number)
 {

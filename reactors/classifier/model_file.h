@@ -11,10 +11,11 @@
  *                weights             i16[feature_count][label_count], padded to 8 bytes
  *        end-32  SHA-256 of everything before it
  *
- * Design: sections stand in one order without gaps, and their lengths follow from the counts, so there is no
- * offset in the file that could lie; the sum must be the file's length exactly. All numbers are little-endian. A
- * label's logit is bias + scale × Σ value × weight; bias and scale stand with the label in the header, already
- * calibrated. The header is JSON so that any tool can read what a model is: `dd`, `jq`, or `nodag model show`.
+ * Design: sections stand in one order without gaps, and their lengths follow from the counts, so
+ * there is no offset in the file that could lie; the sum must be the file's length exactly. All
+ * numbers are little-endian. A label's logit is bias + scale × Σ value × weight; bias and scale
+ * stand with the label in the header, already calibrated. The header is JSON so that any tool can
+ * read what a model is: `dd`, `jq`, or `nodag model show`.
  *
  * Invariants: the same training gives the same bytes: no time, no host name stands in a file.
  */
@@ -97,7 +98,8 @@ struct model_parts {
 int model_layout(const struct model_preamble *preamble, struct model_layout *ret_layout) MUST_CHECK;
 
 /*
- * Makes the bytes of a model file, owned, aligned for classifier_load_bytes(). ERR_TOO_LARGE over a limit. Any thread.
+ * Makes the bytes of a model file, owned, aligned for classifier_load_bytes(). ERR_TOO_LARGE over a
+ * limit. Any thread.
  */
 int model_image(const struct model_parts *parts, void **ret_bytes, size_t *ret_byte_count,
                 struct error *error) MUST_CHECK;
@@ -105,7 +107,10 @@ int model_image(const struct model_parts *parts, void **ret_bytes, size_t *ret_b
 /* Returns the JSON of a feature configuration, new reference. Any thread. */
 json_t *model_config_to_json(const struct features_config *config);
 
-/* Reads and checks a feature configuration. ERR_CORRUPT if anything is missing or out of range. Any thread. */
+/*
+ * Reads and checks a feature configuration. ERR_CORRUPT if anything is missing or out of range. Any
+ * thread.
+ */
 int model_config_from_json(const json_t *object, struct features_config *ret_config) MUST_CHECK;
 
 /* Returns the space of a loaded model, borrowed. Any thread. */

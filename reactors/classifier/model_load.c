@@ -1,9 +1,11 @@
 /*
- * Loading a model file: mapping it and checking everything. See classifier.h and, for the format, model_file.h.
+ * Loading a model file: mapping it and checking everything. See classifier.h and, for the format,
+ * model_file.h.
  *
- * Design: the checks run in an order in which each may rely on those before: length, preamble, sum of sections,
- * checksum, header, arrays. The checksum finds damage; the checks after it refuse a file that somebody made on
- * purpose. After the load no value from the file is used as an index without having been checked here.
+ * Design: the checks run in an order in which each may rely on those before: length, preamble, sum
+ * of sections, checksum, header, arrays. The checksum finds damage; the checks after it refuse a
+ * file that somebody made on purpose. After the load no value from the file is used as an index
+ * without having been checked here.
  */
 #include <assert.h>
 #include <errno.h>
@@ -41,7 +43,10 @@ void classifier_free(struct classifier *classifier)
     free(classifier);
 }
 
-/* --- checks ------------------------------------------------------------------------------------------------- */
+/*
+ * --- checks
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static int check_preamble(const struct classifier *classifier, struct model_preamble *ret_preamble,
                           struct model_layout *ret_layout, struct error *error)
@@ -122,7 +127,10 @@ static int check_arrays(struct classifier *classifier, const struct model_preamb
     return 0;
 }
 
-/* --- the header --------------------------------------------------------------------------------------------- */
+/*
+ * --- the header
+ * ---------------------------------------------------------------------------------------------
+ */
 
 static bool read_number(const json_t *object, const char *name, double least, double most,
                         double *ret_number)
@@ -218,7 +226,10 @@ static int check_header(struct classifier *classifier, const struct model_preamb
     return check_labels(classifier, json_object_get(classifier->header, "labels"), error);
 }
 
-/* --- loading ------------------------------------------------------------------------------------------------ */
+/*
+ * --- loading
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int check_all(struct classifier *classifier, struct error *error)
 {

@@ -1,7 +1,9 @@
 /*
- * A loaded model from the inside: shared by loading (model_load.c) and using it (classifier.c). Private to both.
+ * A loaded model from the inside: shared by loading (model_load.c) and using it (classifier.c).
+ * Private to both.
  *
- * Invariant: whatever stands here has been checked; no value of the file is used as an index without that.
+ * Invariant: whatever stands here has been checked; no value of the file is used as an index
+ * without that.
  */
 #ifndef NODAG_CLASSIFIER_MODEL_LOADED_H
 #define NODAG_CLASSIFIER_MODEL_LOADED_H

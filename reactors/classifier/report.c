@@ -1,9 +1,9 @@
 /*
  * The HTML report: see report.h.
  *
- * Design: text is written through a small writer that remembers the first failure, so that the page reads as a page
- * and not as a list of error checks. Curves are polylines in a 100 × 100 square; the style gives them their colours, by
- * the reader's preference of light or dark.
+ * Design: text is written through a small writer that remembers the first failure, so that the page
+ * reads as a page and not as a list of error checks. Curves are polylines in a 100 × 100 square;
+ * the style gives them their colours, by the reader's preference of light or dark.
  */
 #include "reactors/classifier/report.h"
 
@@ -74,8 +74,7 @@ static const char STYLE[] =
     "h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2.5rem 0 "
     ".75rem}p{max-width:44rem}"
     ".soft{color:var(--soft)}\n"
-    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:1rem;margin:"
-    "1.5rem 0}"
+    ".cards{display:grid;grid-template-columns:repeat(3,1fr);gap:1rem;margin:1.5rem 0}"
     ".card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:1rem}"
     ".card b{display:block;font-size:1.6rem;font-variant-numeric:tabular-nums}.card "
     "span{color:var(--soft)}\n"
@@ -97,10 +96,14 @@ static const char STYLE[] =
     ".even{stroke:var(--line);stroke-dasharray:3 3}"
     "svg .curve{fill:none;stroke:var(--main);stroke-width:2;stroke-linejoin:round}"
     "svg .dot{fill:var(--main)}svg .at{fill:var(--good);stroke:var(--card);stroke-width:1.5}\n"
-    "@media print{body{max-width:none}.curves figure{break-inside:avoid}}\n"
+    "@media(max-width:40rem){.cards{grid-template-columns:1fr}}@media "
+    "print{body{max-width:none}.curves figure{break-inside:avoid}}\n"
     "</style>\n";
 
-/* --- curves ------------------------------------------------------------------------------------------------- */
+/*
+ * --- curves
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void open_square(struct page *page, const char *what)
 {
@@ -169,7 +172,10 @@ static void put_pair(struct page *page, const struct evaluation *evaluation, siz
     put_text(page, "share over probability</div></div></figure>\n");
 }
 
-/* --- figures ------------------------------------------------------------------------------------------------ */
+/*
+ * --- figures
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void put_card(struct page *page, const char *name, const struct evaluate_figure *figure)
 {

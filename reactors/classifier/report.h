@@ -1,6 +1,7 @@
 /*
- * An evaluation as one HTML file that a person reads in a browser: averages, a table, and for each label a
- * precision-recall curve and a reliability curve as inline SVG. Light and dark, no scripts, nothing loaded.
+ * An evaluation as one HTML file that a person reads in a browser: averages, a table, and for each
+ * label a precision-recall curve and a reliability curve as inline SVG. Light and dark, no scripts,
+ * nothing loaded.
  *
  * Invariant: every text that comes from a model or data is escaped.
  */

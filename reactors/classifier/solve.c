@@ -19,7 +19,9 @@
 /* Bias of a label that no row or every row carries: sure of it. */
 #define CERTAIN_BIAS 10.0
 
-/* Added to the rows that have a feature before their share is taken, so that no ratio is infinite. */
+/*
+ * Added to the rows that have a feature before their share is taken, so that no ratio is infinite.
+ */
 #define RATIO_SMOOTHING 1.0
 
 /* Rows laid out for liblinear. */

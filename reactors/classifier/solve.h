@@ -1,15 +1,17 @@
 /*
  * One label against all others: L2-regularised linear models by liblinear.
  *
- * Design: the rows' vectors are laid out once, as liblinear wants them, and every label is fitted on them. A row
- * that weighs n is there n times, which costs a pointer each. Before a label is fitted, each feature is scaled by how
- * much more often the rows that carry the label have it than the others, or the reverse (the log of the ratio of
- * smoothed shares: Wang and Manning, Baselines and bigrams, 2012), mixed with 1. So a word that tells much costs little
- * weight, and rare words that tell nothing are held back. The scale is multiplied into the weights afterwards: what
- * comes out is a plain linear model.
+ * Design: the rows' vectors are laid out once, as liblinear wants them, and every label is fitted
+ * on them. A row that weighs n is there n times, which costs a pointer each. Before a label is
+ * fitted, each feature is scaled by how much more often the rows that carry the label have it than
+ * the others, or the reverse (the log of the ratio of smoothed shares: Wang and Manning, Baselines
+ * and bigrams, 2012), mixed with 1. So a word that tells much costs little weight, and rare words
+ * that tell nothing are held back. The scale is multiplied into the weights afterwards: what comes
+ * out is a plain linear model.
  *
- * Invariants: the same rows in the same order give the same weights: liblinear shuffles by rand(), which is seeded
- * before each fit. So fits are for commands only, one thread at a time; serving never comes here.
+ * Invariants: the same rows in the same order give the same weights: liblinear shuffles by rand(),
+ * which is seeded before each fit. So fits are for commands only, one thread at a time; serving
+ * never comes here.
  */
 #ifndef NODAG_CLASSIFIER_SOLVE_H
 #define NODAG_CLASSIFIER_SOLVE_H
@@ -50,9 +52,9 @@ DEFINE_CLEANUP(struct solve_rows *, solve_rows_free)
 void solve_rows_add(struct solve_rows *rows, const struct space_vector *vector, uint32_t copies);
 
 /*
- * Fits one label: `carries[r]` says whether row r (in the order added) carries it. Writes one weight for each
- * feature to `ret_weights` and the bias to `ret_bias`; with no or only carrying rows all are 0 but the bias. Main
- * thread of a command.
+ * Fits one label: `carries[r]` says whether row r (in the order added) carries it. Writes one
+ * weight for each feature to `ret_weights` and the bias to `ret_bias`; with no or only carrying
+ * rows all are 0 but the bias. Main thread of a command.
  */
 void solve_label(struct solve_rows *rows, const struct solve_config *config, const bool *carries,
                  double *ret_weights, double *ret_bias);

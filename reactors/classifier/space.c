@@ -1,9 +1,9 @@
 /*
  * Learning a feature space and finding issues' vectors in it: see space.h.
  *
- * What did not help (macro F1 on nlbse24, mean recall at precision .80 on sig-release by time): log counts or mere
- * presence instead of saturated counts (−.002); features of one issue only (−.005); the whole idf instead of its root
- * (−.001, and recall −.003).
+ * What did not help (macro F1 on nlbse24, mean recall at precision .80 on sig-release by time): log
+ * counts or mere presence instead of saturated counts (−.002); features of one issue only (−.005);
+ * the whole idf instead of its root (−.001, and recall −.003).
  */
 #include "reactors/classifier/space.h"
 
@@ -72,7 +72,10 @@ static size_t space_find(const struct feature_space *space, uint64_t hash)
     return space->count;
 }
 
-/* --- vectors ------------------------------------------------------------------------------------------------ */
+/*
+ * --- vectors
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void vector_add(struct space_vector *vector, size_t feature, size_t entry, float value)
 {
@@ -113,7 +116,9 @@ static void vector_cross(const struct feature_space *space, const struct feature
     }
 }
 
-/* What a count is worth: it grows towards 1 + COUNT_HALF, a word said ten times is not ten words. */
+/*
+ * What a count is worth: it grows towards 1 + COUNT_HALF, a word said ten times is not ten words.
+ */
 static float saturated(uint32_t count)
 {
     return (float)count * (1 + COUNT_HALF) / ((float)count + COUNT_HALF);
@@ -142,7 +147,10 @@ void space_vectorise(const struct feature_space *space, const struct feature_bag
     vector_cross(space, bag, features_owner_hash(repository), shared_count, vector);
 }
 
-/* --- learning ----------------------------------------------------------------------------------------------- */
+/*
+ * --- learning
+ * -----------------------------------------------------------------------------------------------
+ */
 
 void space_builder_free(struct space_builder *builder)
 {

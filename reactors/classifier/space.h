@@ -1,15 +1,18 @@
 /*
  * The feature space: which features count, how rare each is, and the vector of an issue in it.
  *
- * Design: a feature is known by its 64-bit hash; the known ones stand sorted, and their place is their number. A
- * feature's copy for one repository ("repository × word") is a feature like any other, with a hash of its own, so
- * what repositories share is learnt once and where they differ each has its say. A value is a saturated count × the root of idf;
- * each block is scaled to its weight as length, so that a long body cannot drown a short title.
+ * Design: a feature is known by its 64-bit hash; the known ones stand sorted, and their place is
+ * their number. A feature's copy for one repository ("repository × word") is a feature like any
+ * other, with a hash of its own, so what repositories share is learnt once and where they differ
+ * each has its say. A value is a saturated count × the root of idf; each block is scaled to its
+ * weight as length, so that a long body cannot drown a short title.
  *
- * A space is a view: its arrays belong to a builder while training and to the mapped file while serving.
+ * A space is a view: its arrays belong to a builder while training and to the mapped file while
+ * serving.
  *
- * Invariants: hashes ascend strictly; buckets[b] is the number of hashes whose first SPACE_BUCKET_BITS bits are
- * below b, so a look-up is a short binary search; a vector depends only on space and bag.
+ * Invariants: hashes ascend strictly; buckets[b] is the number of hashes whose first
+ * SPACE_BUCKET_BITS bits are below b, so a look-up is a short binary search; a vector depends only
+ * on space and bag.
  */
 #ifndef NODAG_CLASSIFIER_SPACE_H
 #define NODAG_CLASSIFIER_SPACE_H
@@ -63,8 +66,8 @@ void space_vectorise(const struct feature_space *space, const struct feature_bag
 void space_vector_release(struct space_vector *vector);
 
 /*
- * Learns template lines, vocabulary and rarities from rows (borrowed for the call), `row_count` ≥ 1. Owned; its
- * space is borrowed from it. Deterministic. Not for loop callbacks. Any thread.
+ * Learns template lines, vocabulary and rarities from rows (borrowed for the call), `row_count` ≥
+ * 1. Owned; its space is borrowed from it. Deterministic. Not for loop callbacks. Any thread.
  */
 struct space_builder *space_learn(const struct features_config *config,
                                   const struct dataset_row *const *rows, size_t row_count);
@@ -77,7 +80,10 @@ void space_builder_free(struct space_builder *builder);
 
 DEFINE_CLEANUP(struct space_builder *, space_builder_free)
 
-/* Fills the bucket index of `count` ascending hashes; `ret_buckets` has SPACE_BUCKETS entries. Any thread. */
+/*
+ * Fills the bucket index of `count` ascending hashes; `ret_buckets` has SPACE_BUCKETS entries. Any
+ * thread.
+ */
 void space_index(const uint64_t *hashes, size_t count, uint32_t *ret_buckets);
 
 #endif

@@ -9,7 +9,10 @@
 #include "reactors/classifier/classifier.h"
 #include "reactors/classifier/evaluate.h"
 
-/* Prints the labels of a model with thresholds, and which of them are never predicted and why. Main thread. */
+/*
+ * Prints the labels of a model with thresholds, and which of them are never predicted and why. Main
+ * thread.
+ */
 void table_print_model(FILE *stream, const struct classifier *classifier);
 
 /* Prints an evaluation: a row for each label, then averages with intervals. Main thread. */

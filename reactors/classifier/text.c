@@ -1,5 +1,6 @@
 /*
- * Hashes, UTF-8, and the scanner that cuts a body into prose, code and logs: see text.h. The tokeniser is in tokens.c.
+ * Hashes, UTF-8, and the scanner that cuts a body into prose, code and logs: see text.h. The
+ * tokeniser is in tokens.c.
  */
 #include "reactors/classifier/text.h"
 
@@ -10,7 +11,10 @@
 /* Shortest fence (CommonMark 0.31, section 4.5). */
 #define FENCE_LENGTH_MIN 3
 
-/* --- hashing ------------------------------------------------------------------------------------------------ */
+/*
+ * --- hashing
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t hash_mix(uint64_t value)
 {
@@ -39,7 +43,10 @@ uint64_t text_hash(uint64_t seed, const void *bytes, size_t byte_count)
     return hash_mix(hash);
 }
 
-/* --- UTF-8 -------------------------------------------------------------------------------------------------- */
+/*
+ * --- UTF-8
+ * --------------------------------------------------------------------------------------------------
+ */
 
 size_t text_utf8_length(const char *bytes, size_t byte_count)
 {
@@ -59,7 +66,10 @@ size_t text_utf8_length(const char *bytes, size_t byte_count)
     return overlong || outside ? 0 : length;
 }
 
-/* --- the scanner -------------------------------------------------------------------------------------------- */
+/*
+ * --- the scanner
+ * --------------------------------------------------------------------------------------------
+ */
 
 struct text_scanner text_scan(const char *body, size_t body_bytes)
 {
@@ -68,7 +78,10 @@ struct text_scanner text_scan(const char *body, size_t body_bytes)
     return (struct text_scanner){.cursor = start, .end = start + (body == NULL ? 0 : bytes)};
 }
 
-/* The fence that a line carries after its indentation and quote marks: its character and length; 0 for none. */
+/*
+ * The fence that a line carries after its indentation and quote marks: its character and length; 0
+ * for none.
+ */
 static size_t line_fence(const char *line, size_t line_bytes, char *ret_fence)
 {
     size_t i = 0;

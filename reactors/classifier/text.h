@@ -1,16 +1,16 @@
 /*
  * Issue text to tokens: what a person wrote is kept, what machines wrote is made alike.
  *
- * Design: two small iterators. The scanner cuts a Markdown body into segments (at most one line each), says of
- * each whether it is prose or machine output (fenced code, log lines, stack traces), and leaves HTML comments out:
- * they are the template's instructions. The tokeniser turns a segment into lower-case tokens; URLs, versions,
- * numbers, hashes, paths and mentions become placeholders such as "<url>", and compound identifiers also give their
- * parts:
+ * Design: two small iterators. The scanner cuts a Markdown body into segments (at most one line
+ * each), says of each whether it is prose or machine output (fenced code, log lines, stack traces),
+ * and leaves HTML comments out: they are the template's instructions. The tokeniser turns a segment
+ * into lower-case tokens; URLs, versions, numbers, hashes, paths and mentions become placeholders
+ * such as "<url>", and compound identifiers also give their parts:
  *
- *     "LegacySidecarContainers"  ─▶  whole "legacysidecarcontainers", parts "legacy" "sidecar" "containers"
+ *     "LegacySidecars"  ─▶  whole "legacysidecars", parts "legacy" "sidecars"
  *
- * Invariants: any bytes are text (bad UTF-8 separates words); time is linear in the bytes read, and the bytes read
- * are bounded; tokens are valid UTF-8 of 1 … TEXT_TOKEN_BYTES_MAX bytes.
+ * Invariants: any bytes are text (bad UTF-8 separates words); time is linear in the bytes read, and
+ * the bytes read are bounded; tokens are valid UTF-8 of 1 … TEXT_TOKEN_BYTES_MAX bytes.
  */
 #ifndef NODAG_CLASSIFIER_TEXT_H
 #define NODAG_CLASSIFIER_TEXT_H
@@ -19,7 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of a title that are read: GitHub allows 256 characters, change descriptions are a paragraph. */
+/*
+ * Bytes of a title that are read: GitHub allows 256 characters, change descriptions are a
+ * paragraph.
+ */
 #define TEXT_TITLE_BYTES_MAX ((size_t)4096)
 
 /* Bytes of a body that are read: the first screens say what an issue is about, logs follow. */
@@ -65,7 +68,9 @@ struct text_token {
     enum text_token_kind kind; /* what it is good for */
 };
 
-/* A growing list of tokens with their bytes. Zero-initialise; release with text_tokens_release(). */
+/*
+ * A growing list of tokens with their bytes. Zero-initialise; release with text_tokens_release().
+ */
 struct text_tokens {
     char *bytes;              /* owned arena */
     size_t byte_count;        /* used */
@@ -76,7 +81,10 @@ struct text_tokens {
     size_t count_max;         /* tokens beyond this are dropped; set by the caller */
 };
 
-/* Starts scanning the first TEXT_BODY_BYTES_MAX bytes of `body` (borrowed while scanning). Any thread. */
+/*
+ * Starts scanning the first TEXT_BODY_BYTES_MAX bytes of `body` (borrowed while scanning). Any
+ * thread.
+ */
 struct text_scanner text_scan(const char *body, size_t body_bytes);
 
 /* Gives the next segment; false at the end. Any thread. */
@@ -85,7 +93,10 @@ bool text_scan_next(struct text_scanner *scanner, struct text_segment *ret_segme
 /* Appends the tokens of `bytes` (any bytes) until tokens->count_max is reached. Any thread. */
 void text_tokenise(struct text_tokens *tokens, const char *bytes, size_t byte_count);
 
-/* Appends one token as it is, e.g. a placeholder; `text` has 1 … TEXT_TOKEN_BYTES_MAX bytes. Any thread. */
+/*
+ * Appends one token as it is, e.g. a placeholder; `text` has 1 … TEXT_TOKEN_BYTES_MAX bytes. Any
+ * thread.
+ */
 void text_tokens_add(struct text_tokens *tokens, const char *text, size_t text_bytes,
                      enum text_token_kind kind, bool is_placeholder);
 
@@ -96,16 +107,22 @@ void text_tokens_clear(struct text_tokens *tokens);
 void text_tokens_release(struct text_tokens *tokens);
 
 /*
- * Writes the key by which a line is known as a template's line: lower case, white space single, without Markdown
- * marks at its ends. `ret_key` has room for `key_capacity` bytes, longer keys are cut; returns the bytes written, 0
- * for a line without letters. Any thread.
+ * Writes the key by which a line is known as a template's line: lower case, white space single,
+ * without Markdown marks at its ends. `ret_key` has room for `key_capacity` bytes, longer keys are
+ * cut; returns the bytes written, 0 for a line without letters. Any thread.
  */
 size_t text_line_key(const char *line, size_t line_bytes, char *ret_key, size_t key_capacity);
 
-/* Returns a 64-bit hash of bytes under a seed: fixed for ever, it stands in model files. Any thread. */
+/*
+ * Returns a 64-bit hash of bytes under a seed: fixed for ever, it stands in model files. Any
+ * thread.
+ */
 uint64_t text_hash(uint64_t seed, const void *bytes, size_t byte_count);
 
-/* Returns the length (1 … 4) of the valid UTF-8 sequence at `bytes`, or 0 if there is none (RFC 3629). Any thread. */
+/*
+ * Returns the length (1 … 4) of the valid UTF-8 sequence at `bytes`, or 0 if there is none (RFC
+ * 3629). Any thread.
+ */
 size_t text_utf8_length(const char *bytes, size_t byte_count);
 
 #endif

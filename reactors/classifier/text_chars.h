@@ -1,5 +1,6 @@
 /*
- * ASCII without locale: what scanner and tokeniser agree on about single characters. Private to text.c and tokens.c.
+ * ASCII without locale: what scanner and tokeniser agree on about single characters. Private to
+ * text.c and tokens.c.
  *
  * Invariant: bytes above 0x7f are nothing of all this; they belong to UTF-8 sequences or to nobody.
  */

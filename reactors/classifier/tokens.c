@@ -18,13 +18,18 @@
 /* Bytes of one compound that are looked at: longer ones are machine output. */
 #define COMPOUND_BYTES_MAX 128
 
-/* First code point of the scripts that are written without spaces (CJK radicals); each is a token. */
+/*
+ * First code point of the scripts that are written without spaces (CJK radicals); each is a token.
+ */
 #define CODE_POINT_CJK_FIRST 0x2E80u
 
 /* Signs between word characters that keep a compound together. */
 #define JOINERS "-./'_+"
 
-/* --- characters --------------------------------------------------------------------------------------------- */
+/*
+ * --- characters
+ * ---------------------------------------------------------------------------------------------
+ */
 
 /* The code point of a valid sequence of `length` bytes. */
 static uint32_t utf8_code_point(const char *bytes, size_t length)
@@ -38,7 +43,9 @@ static uint32_t utf8_code_point(const char *bytes, size_t length)
     return code_point;
 }
 
-/* Length of the word character at `bytes`; 0 if it is none. Signs and spaces of Unicode are none. */
+/*
+ * Length of the word character at `bytes`; 0 if it is none. Signs and spaces of Unicode are none.
+ */
 static size_t word_char_length(const char *bytes, size_t byte_count)
 {
     if (byte_count == 0)
@@ -55,7 +62,10 @@ static size_t word_char_length(const char *bytes, size_t byte_count)
     return is_sign ? 0 : length;
 }
 
-/* --- tokens ------------------------------------------------------------------------------------------------- */
+/*
+ * --- tokens
+ * -------------------------------------------------------------------------------------------------
+ */
 
 void text_tokens_add(struct text_tokens *tokens, const char *text, size_t text_bytes,
                      enum text_token_kind kind, bool is_placeholder)
@@ -107,7 +117,10 @@ void text_tokens_release(struct text_tokens *tokens)
     *tokens = (struct text_tokens){.count_max = tokens->count_max};
 }
 
-/* --- compounds ---------------------------------------------------------------------------------------------- */
+/*
+ * --- compounds
+ * ----------------------------------------------------------------------------------------------
+ */
 
 /* Numbers, versions and hashes say little by their digits. Returns their placeholder or NULL. */
 static const char *compound_placeholder(const char *word, size_t length)
@@ -147,7 +160,9 @@ static bool part_begins(const char *word, size_t length, size_t i)
     return after_lower || before_lower;
 }
 
-/* Appends the parts of a compound; returns how many there were. With `tokens` NULL it only counts. */
+/*
+ * Appends the parts of a compound; returns how many there were. With `tokens` NULL it only counts.
+ */
 static size_t compound_parts(struct text_tokens *tokens, const char *word, size_t length)
 {
     size_t parts = 0;
@@ -191,7 +206,10 @@ static void tokenise_compound(struct text_tokens *tokens, const char *word, size
     (void)compound_parts(tokens, word, length);
 }
 
-/* --- the tokeniser ------------------------------------------------------------------------------------------ */
+/*
+ * --- the tokeniser
+ * ------------------------------------------------------------------------------------------
+ */
 
 /* Length of the compound at `bytes`: word characters with single joiners between them. */
 static size_t compound_length(const char *bytes, size_t byte_count)

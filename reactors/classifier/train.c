@@ -1,9 +1,9 @@
 /*
  * Training: labels are picked, calibrated on held-out rows and fitted on all. See train.h.
  *
- * What did not help: a second model on the scores of all labels, so that labels that go together find each other (recall
- * at precision .80 from .407 to .411 at best, and an explanation would be about labels instead of words); newer rows
- * weighed more in fitting (+.003).
+ * What did not help: a second model on the scores of all labels, so that labels that go together
+ * find each other (recall at precision .80 from .407 to .411 at best, and an explanation would be
+ * about labels instead of words); newer rows weighed more in fitting (+.003).
  */
 #include "reactors/classifier/train.h"
 
@@ -47,7 +47,10 @@ struct training {
     void *context;                         /* of progress */
 };
 
-/* --- labels ------------------------------------------------------------------------------------------------- */
+/*
+ * --- labels
+ * -------------------------------------------------------------------------------------------------
+ */
 
 /* The number of the first pattern that matches, -1 if none does. */
 static int first_match(const char *name, const char *const *patterns, size_t count)
@@ -85,7 +88,10 @@ uint32_t *train_pick_labels(const struct dataset *dataset, const struct dataset_
     return labels;
 }
 
-/* --- calibration -------------------------------------------------------------------------------------------- */
+/*
+ * --- calibration
+ * --------------------------------------------------------------------------------------------
+ */
 
 /* Says why a label will never be predicted. */
 static void set_reason(const struct training *training, size_t l, uint32_t held_out_examples)
@@ -133,7 +139,10 @@ static void calibrate_label(struct training *training, size_t l, struct fit *fit
         fit_weights(fit)[l * feature_count + f] *= (float)platt.slope;
 }
 
-/* --- provenance --------------------------------------------------------------------------------------------- */
+/*
+ * --- provenance
+ * ---------------------------------------------------------------------------------------------
+ */
 
 static json_t *texts_to_json(const char *const *texts, size_t count)
 {
@@ -150,7 +159,9 @@ static json_t *time_to_json(int64_t ms)
     return json_string(text);
 }
 
-/* Macro averages over all labels at their thresholds; a label that is never predicted has recall 0. */
+/*
+ * Macro averages over all labels at their thresholds; a label that is never predicted has recall 0.
+ */
 static json_t *metrics_to_json(const struct training *training)
 {
     double precision = 0;
@@ -212,7 +223,10 @@ static json_t *about_to_json(const struct training *training)
     return about;
 }
 
-/* --- training ----------------------------------------------------------------------------------------------- */
+/*
+ * --- training
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void report_fit(void *context, size_t done, size_t total)
 {

@@ -26,6 +26,7 @@
 #define STATUS_UNAUTHORIZED 401
 /* See above. */
 #define STATUS_NOT_FOUND 404
+#define STATUS_NO_CONTENT 204
 
 /* Longest part of an error text that another layer wrote. */
 #define CALL_TEXT_BYTES 400
@@ -239,7 +240,9 @@ static bool call_read(struct forge_call *call, int status, const char *body, siz
     CLEANUP(json_release) json_t *value = NULL;
     struct error error = {0};
     int code = json_read(body, body_bytes, &value, &error);
-    if (code != 0 && status != STATUS_NOT_FOUND) {
+    bool may_be_empty =
+        status == STATUS_NOT_FOUND || (status == STATUS_NO_CONTENT && body_bytes == 0);
+    if (code != 0 && !may_be_empty) {
         call->outcome.effect_unsure = call->operation->is_write;
         (void)forge_call_fail(call, code, "the forge's answer is not JSON: %s", error.text);
         return false;

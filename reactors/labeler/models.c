@@ -139,10 +139,10 @@ static char *models_words(const struct classifier *classifier, const struct clas
     struct buffer words = BUFFER_INIT(MODELS_WORDS_MAX_BYTES);
     size_t count = 0;
     for (size_t i = 0; i < explanation.reason_count && count < MODELS_WORDS_MAX; i++) {
-        if (explanation.reasons[i].contribution <= 0)
-            continue;
-        (void)!buffer_append_format(&words, "%s%s", count > 0 ? "\n" : "",
-                                    explanation.reasons[i].text);
+        const struct classifier_reason *reason = &explanation.reasons[i];
+        if (reason->contribution <= 0 || reason->text[0] == '^')
+            continue; /* '^' stands for the beginning of a title: nothing for people */
+        (void)!buffer_append_format(&words, "%s%s", count > 0 ? "\n" : "", reason->text);
         count++;
     }
     classifier_explanation_free(&explanation);

@@ -6,8 +6,8 @@ Design: Kafka, its topics and a small model are made once (`Ground`); each way f
 `LabelerStack` of its own: sandbox, proxy and daemons. What the labeler asked is read from the sandbox's own log of
 requests, so that nothing counts that only looked like a request.
 
-Invariants: nothing sleeps for a fixed time; every wait has a deadline and ends early when a daemon has ended; repository
-ids of two stacks differ, because Kafka remembers what was decided about the first one's issues.
+Invariants: nothing sleeps for a fixed time; every wait has a deadline and ends early when a daemon has ended;
+repository ids of two stacks differ, because Kafka remembers what was decided about the first one's issues.
 """
 import contextlib
 import fnmatch
@@ -20,8 +20,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(path) for path in (HERE, HERE.parent / "sandbox", HERE.parent / "integration", ROOT / "deploy" / "local",
-                                       ROOT / "deploy" / "local" / "lib", ROOT / "deploy" / "local" / "kafka")]
+LOCAL = ROOT / "deploy" / "local"
+sys.path[:0] = [str(path) for path in (HERE, HERE.parent / "sandbox", HERE.parent / "integration", LOCAL, LOCAL / "lib",
+                                       LOCAL / "kafka")]
 
 import history                                                      # noqa: E402  (after the path above)
 from contract_proxy import ContractProxy, Unavailable, install      # noqa: E402
@@ -63,8 +64,8 @@ class Ground:
     def __init__(self):
         self.bin = Path(os.environ.get("NODAG_BIN") or ROOT / "build" / "asan" / "bin")
         if not (self.bin / "nodag-labeler").exists():
-            raise unittest.SkipTest(f"{self.bin}/nodag-labeler is not built (cmake --preset asan && cmake --build --preset "
-                                    "asan, or name the folder of another build by NODAG_BIN)")
+            raise unittest.SkipTest(f"{self.bin}/nodag-labeler is not built (cmake --preset asan && cmake --build "
+                                    "--preset asan, or name the folder of another build by NODAG_BIN)")
         try:
             install()
         except Unavailable as error:
@@ -90,8 +91,8 @@ class Ground:
         """Trains the model; the path of a Labeler document that names it."""
         data, model, document = (self.folder / name for name in ("history.csv", "label.model", "labeler.yaml"))
         history.write_csv(data, history.generate(EXAMPLES, 1, TRAINED_UNTIL))
-        run_program([self.bin / "nodag-model", "train", "--data", data, "--model", model, "--min-examples", MIN_EXAMPLES,
-                     "--exclusive", "kind/*"])
+        run_program([self.bin / "nodag-model", "train", "--data", data, "--model", model,
+                     "--min-examples", MIN_EXAMPLES, "--exclusive", "kind/*"])
         document.write_text(DOCUMENT.format(model=model), encoding="utf-8")
         return document
 
@@ -129,8 +130,9 @@ class LabelerStack:
 
     def start_labeler(self, *who):
         """`who` are the options with its credentials."""
-        self.labeler = self._daemon("nodag-labeler", "--document", self.ground.document, "--forge-url", self.proxy.base_url,
-                                    "--backoff-least", "50ms", "--sweep-interval", "1d", *who)
+        self.labeler = self._daemon("nodag-labeler", "--document", self.ground.document,
+                                    "--forge-url", self.proxy.base_url, "--backoff-least", "50ms",
+                                    "--sweep-interval", "1d", *who)
 
     def _daemon(self, program, *arguments):
         folder = self.ground.folder / f"{self.name}-{program}"
@@ -199,9 +201,8 @@ class LabelerStack:
 
     def wait_for(self, method, path, status):
         """Until such a request was answered so."""
-        return wait_until(lambda: self.requests(method, path, status), WAIT_S, f"{method} {path} to be answered {status}; "
-                          f"asked was {[(e['method'], e['path'], e['status']) for e in self.requests()]}",
-                          self.labeler.proc)
+        return wait_until(lambda: self.requests(method, path, status), WAIT_S,
+                          f"{method} {path} to be answered {status}", self.labeler.proc)
 
     def outcomes(self, name):
         """How many reconciles ended so."""

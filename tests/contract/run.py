@@ -302,7 +302,8 @@ def run_tests(patterns=None):
     """Runs the tests of this file and of the labeler; prints each skip with its reason, and the totals last."""
     loader = unittest.TestLoader()
     loader.testNamePatterns = [text if "*" in text else f"*{text}*" for text in patterns or []] or None
-    suite = unittest.TestSuite([loader.loadTestsFromModule(sys.modules[__name__]), loader.loadTestsFromModule(test_labeler)])
+    modules = (sys.modules[__name__], test_labeler)
+    suite = unittest.TestSuite([loader.loadTestsFromModule(module) for module in modules])
     result = unittest.TextTestRunner(stream=sys.stdout, resultclass=Counted).run(suite)
     for test, reason in result.skipped:
         print(f"skipped: {test}: {reason}")

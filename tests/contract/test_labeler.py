@@ -1,10 +1,10 @@
-"""The real nodag-labeler, held to GitHub's OpenAPI description: with prism between it and the sandbox, every request that
-it makes and every answer that it gets is valid.
+"""The real nodag-labeler, held to GitHub's OpenAPI description: with prism between it and the sandbox, every request
+that it makes and every answer that it gets is valid.
 
-Design: once as a GitHub App, once with a token of a machine account; people's acts on the sandbox make it call all that
-its forge client can. CALLS lists each operation of reactors/clients with the answers that must have been met; a test reads
-the operations out of the C code, so that a new one without a line here fails. Tests of a class share one stack and run in
-the order of their names; the last looks at everything that was asked.
+Design: once as a GitHub App, once with a token of a machine account; people's acts on the sandbox make it call all
+that its forge client can. CALLS lists each operation of reactors/clients with the answers that must have been met; a
+test reads the operations out of the C code, so that a new one without a line here fails. Tests of a class share one
+stack and run in the order of their names; the last looks at everything that was asked.
 
 Run alone: python3 -m unittest discover -s tests/contract -k Labeler
 """
@@ -93,7 +93,7 @@ class Scenarios:
 
     @classmethod
     def set_up_world(cls):
-        """acme/rocket with more labels than fit on a page, acme/pad with few; which have a configuration is for below."""
+        """acme/rocket with more labels than fit on a page, acme/pad with few; FILES says who has a configuration."""
         stack = cls.stack
         many = [*LABELS, *(f"zone/{number}" for number in range(LABELS_PAGE))]
         stack.set_up("repos", {"full_name": "acme/rocket", "labels": many, "files": cls.FILES["acme/rocket"]})
@@ -204,8 +204,8 @@ class Scenarios:
         """As a run leaves behind that was cut off and could not see its own comment yet."""
         stack = self.stack
         number = self.opened()
-        again = partial(stack.act, "comment", issue=number, body=stack.look(number)[1][0], quiet=True, **{"as": self.LOGIN})
-        first, second = (again()["comment"]["id"] for _ in range(2))
+        again = {"issue": number, "body": stack.look(number)[1][0], "quiet": True, "as": self.LOGIN}
+        first, second = (stack.act("comment", **again)["comment"]["id"] for _ in range(2))
         path = "/repos/acme/rocket/issues/comments/"
         delete = partial(stack.act, "delete_comment", issue=number, comment=second, quiet=True, **{"as": "ann"})
         retries = stack.outcomes("retry")
@@ -248,8 +248,10 @@ class Scenarios:
 
 def route_of(entry):
     """The route of a request; one that met a fault never came as far as to have one in the log."""
-    patterns = {route: re.sub(r"\{\w+\}", "[^/]+", re.sub(r"\{\w+\*\}", ".+", route)) for route in {c[3] for c in CALLS}}
-    found = [route for route, pattern in patterns.items() if re.fullmatch(pattern, entry["path"])]
+    found = []
+    for route in {call[3] for call in CALLS}:
+        pattern = re.sub(r"\{\w+\}", "[^/]+", re.sub(r"\{\w+\*\}", ".+", route))
+        found += [route] if re.fullmatch(pattern, entry["path"]) else []
     return entry["route"] or (found[0] if len(found) == 1 else entry["path"])
 
 

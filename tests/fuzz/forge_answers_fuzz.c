@@ -2,12 +2,12 @@
  * Fuzz target: any bytes as the answers of a forge, through the client that reads them.
  *
  * Design: the input's first line chooses the call (i issue, t timeline, l labels of a repository, f file, r
- * repository, n identity, a add labels, d remove a label, c comment, e edit a comment, x delete one) and who asks (- nobody, by a
- * login that was set; t a token; a a GitHub App). Then come the answers, each "STATUS", header lines, an empty line and
- * the body, separated by a line "%%"; status 0 is no answer at all. Requests get them in turn, the last one again and
- * again. Each call is made twice, so that the second one meets what the client remembers (ETags, tokens,
- * installations). Asserted: the promises of forge.h: one callback for each call, a text for each error, and an
- * answer only where all is well, with texts that are texts.
+ * repository, n identity, a add labels, d remove a label, c comment, e edit a comment, x delete one) and who
+ * asks (- nobody, by a login that was set; t a token; a a GitHub App). Then come the answers, each "STATUS",
+ * header lines, an empty line and the body, separated by a line "%%"; status 0 is no answer at all. Requests get
+ * them in turn, the last one again and again. Each call is made twice, so that the second one meets what the
+ * client remembers (ETags, tokens, installations). Asserted: the promises of forge.h: one callback for each
+ * call, a text for each error, and an answer only where all is well, with texts that are texts.
  */
 #include <openssl/evp.h>
 #include <openssl/pem.h>

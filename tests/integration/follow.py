@@ -112,6 +112,14 @@ class Follower:
         return {part.partition: (part.offset, ends[part.partition]) for part in parts
                 if ends[part.partition] > max(part.offset, 0)}
 
+    def wait_committed(self, partition: int, offset: int) -> None:
+        """Waits until the group has committed beyond a record of github.events."""
+        part = TopicPartition("github.events", partition)
+        deadline = time.monotonic() + COMMITTED_S
+        while self.committed.committed([part], ASK_S)[0].offset <= offset:
+            assert time.monotonic() < deadline, f"partition {partition} is not committed beyond {offset}"
+            time.sleep(OFFSETS_S)
+
     def wait_finished(self) -> None:
         """Waits until every event on github.events is finished: done, or safe on `pending`."""
         deadline = time.monotonic() + COMMITTED_S

@@ -106,3 +106,21 @@ def test_waits_for_the_forge(stack, labelers):
     stack.no_faults()
     labeler.wait_ready()
     assert labeler.ask_admin("/readyz")[0] == 200
+
+
+def test_broker_away_in_the_middle(stack, labelers, topics_created):
+    """What was written and could not be recorded is looked at again when the broker is back: nothing is written twice."""
+    labeler = labelers[0]
+    repository = stack.repository("acme")
+    labeler.start()
+    repository.decided(repository.open(BUG_JUPYTER))
+    stack.fault("late_answer", ms=700, method="POST", path=f"/repos/{repository.name}/*")
+    since = stack.last_request()
+    numbers = [repository.open(BUG_JUPYTER) for _ in range(8)]
+    wait_until(lambda: repository.requests(since, "POST"), READY_S, "writes to be under way", labeler.proc)
+    topics_created.stop()
+    try:
+        wait_until(lambda: labeler.ask_admin("/readyz")[0] == 503, READY_S, "the labeler to say so", labeler.proc)
+    finally:
+        topics_created.start()
+    check(stack, repository, numbers)

@@ -134,9 +134,10 @@ def fuzz(context: Context, folder: Path, name: str) -> Result:
     for made in (learnt, crashes):
         made.mkdir(parents=True, exist_ok=True)
     before = set(crashes.iterdir())
-    done = context.run(f"fuzz-{name}", [executable, f"-max_total_time={context.seconds}", f"-max_len={FUZZ_INPUT_BYTES}",
-                              f"-timeout={FUZZ_ONE_S}", f"-rss_limit_mb={FUZZ_MEMORY_MB}", "-print_final_stats=1",
-                              f"-artifact_prefix={crashes}/", learnt, corpus], context.seconds + FUZZ_MARGIN_S)
+    done = context.run(f"fuzz-{name}", [executable, f"-max_total_time={context.seconds}", f"-timeout={FUZZ_ONE_S}",
+                                        f"-max_len={FUZZ_INPUT_BYTES}", f"-rss_limit_mb={FUZZ_MEMORY_MB}",
+                                        "-print_final_stats=1", f"-artifact_prefix={crashes}/", learnt, corpus],
+                       context.seconds + FUZZ_MARGIN_S)
     if done.status == 0:
         return Result(passed=1)
     found = sorted(set(crashes.iterdir()) - before)

@@ -117,8 +117,8 @@ bool world_comment_was_deleted(const struct world_issue *issue)
     return false;
 }
 
-struct world_entry *world_add_entry(struct world *world, struct world_issue *issue, int kind,
-                                    const char *actor)
+struct world_entry *world_add_entry(struct world *world, struct world_issue *issue,
+                                    enum world_entry_kind kind, const char *actor)
 {
     assert(issue->entry_count < WORLD_ENTRIES_MAX);
     struct world_entry *entry = &issue->entries[issue->entry_count++];

@@ -49,14 +49,17 @@ struct world_faults {
     int64_t delay_max_ms; /* of effect and of answer */
 };
 
+/* What an entry of a timeline says. */
+enum world_entry_kind {
+    WORLD_LABELED,   /* a label was added */
+    WORLD_UNLABELED, /* a label was removed */
+    WORLD_COMMENTED, /* a comment stands there */
+    WORLD_GONE,      /* a comment stood there and was deleted */
+};
+
 /* One entry of a timeline. */
 struct world_entry {
-    enum {
-        WORLD_LABELED,
-        WORLD_UNLABELED,
-        WORLD_COMMENTED,
-        WORLD_GONE
-    } kind;                       /* GONE: a deleted comment */
+    enum world_entry_kind kind;   /* what it says */
     char actor[WORLD_NAME_BYTES]; /* login */
     char label[WORLD_NAME_BYTES]; /* for labels */
     char body[4096];              /* for comments */

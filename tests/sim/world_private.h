@@ -55,8 +55,8 @@ struct world {
 /* world_rest.c: performs the request and fills status and answer. */
 void world_serve(struct world_call *call);
 /* world.c: appends to an issue's timeline. */
-struct world_entry *world_add_entry(struct world *world, struct world_issue *issue, int kind,
-                                    const char *actor);
+struct world_entry *world_add_entry(struct world *world, struct world_issue *issue,
+                                    enum world_entry_kind kind, const char *actor);
 /* world.c: remembers the first broken rule. */
 void world_violate(struct world *world, const struct world_issue *issue, const char *rule,
                    const char *detail);

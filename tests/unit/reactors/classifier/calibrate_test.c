@@ -1,6 +1,6 @@
 /*
- * Tests of reactors/classifier/calibrate.c: Platt's fit finds what made the data, survives data without information, and
- * thresholds keep their target and nothing lower.
+ * Tests of reactors/classifier/calibrate.c: Platt's fit finds what made the data, survives data
+ * without information, and thresholds keep their target and nothing lower.
  */
 #include "reactors/classifier/calibrate.h"
 
@@ -65,81 +65,95 @@ static void test_platt_of_separable_data_is_finite(void **state)
     assert_true(calibrate_probability(&platt, 1e6) >= calibrate_probability(&platt, -1000));
 }
 
+/* Rows, and where their threshold belongs. */
+static const struct {
+    const char *name;
+    double precision;
+    size_t predicted_min;
+    size_t count;
+    double probabilities[12];
+    bool carries[12];
+    bool found;
+    double threshold;
+    size_t predicted;
+} THRESHOLD_CASES[] = {
+    {"between right and wrong",
+     0.8,
+     2,
+     6,
+     {.99, .95, .9, .2, .1, .05},
+     {1, 1, 1, 0, 0, 0},
+     true,
+     .55,
+     3},
+    {"order does not matter",
+     0.8,
+     2,
+     6,
+     {.05, .95, .1, .99, .2, .9},
+     {0, 1, 0, 1, 0, 1},
+     true,
+     .55,
+     3},
+    {"nothing is right", 0.8, 2, 4, {.99, .95, .9, .2}, {0, 0, 0, 0}, false, 0, 0},
+    {"too few", 0.8, 4, 4, {.99, .95, .3, .2}, {1, 1, 0, 0}, false, 0, 0},
+    {"right, but the probabilities do not say so",
+     0.8,
+     2,
+     4,
+     {.5, .4, .3, .2},
+     {1, 1, 1, 1},
+     false,
+     0,
+     0},
+    {"sure, but wrong", 0.8, 2, 4, {.99, .98, .97, .96}, {1, 0, 1, 0}, false, 0, 0},
+    {"some wrong ones are worth it",
+     0.5,
+     2,
+     6,
+     {.99, .95, .9, .8, .2, .1},
+     {1, 0, 1, 1, 0, 0},
+     true,
+     .5,
+     4},
+    {"equals are not split", 0.65, 2, 6, {.9, .9, .9, .9, .9, .1}, {1, 1, 1, 0, 0, 0}, false, 0, 0},
+    {"all", 0.8, 2, 3, {.99, .98, .97}, {1, 1, 1}, true, .485, 3},
+    {"unlikely ones are not bought",
+     0.8,
+     2,
+     5,
+     {.99, .99, .99, .98, .3},
+     {1, 1, 1, 1, 1},
+     true,
+     .64,
+     4},
+    {"a low target lowers that",
+     0.3,
+     2,
+     5,
+     {.99, .99, .99, .98, .3},
+     {1, 1, 1, 1, 1},
+     true,
+     .15,
+     5},
+    {"no rows", 0.8, 1, 0, {0}, {0}, false, 0, 0},
+};
+
 static void test_thresholds(void **state)
 {
     (void)state;
-    static const struct {
-        const char *name;
-        double precision;
-        size_t predicted_min;
-        size_t count;
-        double probabilities[12];
-        bool carries[12];
-        bool found;
-        double threshold;
-        size_t predicted;
-    } cases[] = {
-        {"between right and wrong",
-         0.8,
-         2,
-         6,
-         {.99, .95, .9, .2, .1, .05},
-         {1, 1, 1, 0, 0, 0},
-         true,
-         .55,
-         3},
-        {"order does not matter",
-         0.8,
-         2,
-         6,
-         {.05, .95, .1, .99, .2, .9},
-         {0, 1, 0, 1, 0, 1},
-         true,
-         .55,
-         3},
-        {"nothing is right", 0.8, 2, 4, {.99, .95, .9, .2}, {0, 0, 0, 0}, false, 0, 0},
-        {"too few", 0.8, 4, 4, {.99, .95, .3, .2}, {1, 1, 0, 0}, false, 0, 0},
-        {"right, but the probabilities do not say so",
-         0.8,
-         2,
-         4,
-         {.5, .4, .3, .2},
-         {1, 1, 1, 1},
-         false,
-         0,
-         0},
-        {"sure, but wrong", 0.8, 2, 4, {.99, .98, .97, .96}, {1, 0, 1, 0}, false, 0, 0},
-        {"some wrong ones are worth it",
-         0.5,
-         2,
-         6,
-         {.99, .95, .9, .8, .2, .1},
-         {1, 0, 1, 1, 0, 0},
-         true,
-         .5,
-         4},
-        {"equals are not split",
-         0.6,
-         2,
-         6,
-         {.9, .9, .9, .9, .9, .1},
-         {1, 1, 1, 0, 0, 0},
-         false,
-         0,
-         0},
-        {"all", 0.8, 2, 3, {.99, .98, .97}, {1, 1, 1}, true, .485, 3},
-        {"no rows", 0.8, 1, 0, {0}, {0}, false, 0, 0},
-    };
-    for (size_t c = 0; c < ARRAY_COUNT(cases); c++) {
-        const struct calibrate_target target = {.precision = cases[c].precision,
-                                                .predicted_min = cases[c].predicted_min};
-        struct calibrate_threshold got = calibrate_find_threshold(
-            cases[c].probabilities, cases[c].carries, cases[c].count, &target);
-        if (got.found != cases[c].found || got.predicted != cases[c].predicted ||
-            fabs(got.threshold - cases[c].threshold) > 1e-9)
-            fail_msg("%s: found %d, threshold %f, predicted %zu", cases[c].name, got.found,
-                     got.threshold, got.predicted);
-        assert_true(!got.found || got.precision >= cases[c].precision);
+    for (size_t c = 0; c < ARRAY_COUNT(THRESHOLD_CASES); c++) {
+        const struct calibrate_target target = {.precision = THRESHOLD_CASES[c].precision,
+                                                .predicted_min = THRESHOLD_CASES[c].predicted_min};
+        struct calibrate_threshold got =
+            calibrate_find_threshold(THRESHOLD_CASES[c].probabilities, THRESHOLD_CASES[c].carries,
+                                     THRESHOLD_CASES[c].count, &target);
+        if (got.found != THRESHOLD_CASES[c].found ||
+            got.predicted != THRESHOLD_CASES[c].predicted ||
+            fabs(got.threshold - THRESHOLD_CASES[c].threshold) > 1e-9)
+            fail_msg("%s: found %d, threshold %f, predicted %zu", THRESHOLD_CASES[c].name,
+                     got.found, got.threshold, got.predicted);
+        assert_true(!got.found || got.precision >= THRESHOLD_CASES[c].precision);
     }
 }
 

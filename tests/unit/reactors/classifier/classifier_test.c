@@ -1,6 +1,7 @@
 /*
- * Tests of reactors/classifier/classifier.c and model_file.c: a model file is used only if it is whole and sound; every cut,
- * every flipped bit and every hostile header is refused with a text; explanations add up.
+ * Tests of reactors/classifier/classifier.c and model_file.c: a model file is used only if it is
+ * whole and sound; every cut, every flipped bit and every hostile header is refused with a text;
+ * explanations add up.
  */
 #include "reactors/classifier/classifier.h"
 
@@ -148,7 +149,10 @@ static void test_newer_format(void **state)
     assert_non_null(strstr(error.text, "model format 2; this nodag reads format 1"));
 }
 
-/* --- hostile files: the checksum is right, the content is not ----------------------------------------------- */
+/*
+ * --- hostile files: the checksum is right, the content is not
+ * -----------------------------------------------
+ */
 
 /* Makes the checksum right and loads. */
 static int load_resealed(char *bytes, size_t byte_count, struct error *error)
@@ -188,7 +192,10 @@ static void test_hostile_preambles(void **state)
     }
 }
 
-/* Replaces the header by another text, as a file of the right length and checksum would have it, and loads. */
+/*
+ * Replaces the header by another text, as a file of the right length and checksum would have it,
+ * and loads.
+ */
 static int load_with_header(const char *header, size_t header_bytes, struct error *error)
 {
     struct model_preamble preamble;

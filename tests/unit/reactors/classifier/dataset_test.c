@@ -1,6 +1,7 @@
 /*
- * Tests of reactors/classifier/dataset*.c: every file of tests/cases/classifier/valid is read to exactly the rows that
- * FILE.expected says, every one of invalid is refused with its words; limits, and cuts at every byte.
+ * Tests of reactors/classifier/dataset*.c: every file of tests/cases/classifier/valid is read to
+ * exactly the rows that FILE.expected says, every one of invalid is refused with its words; limits,
+ * and cuts at every byte.
  */
 #include "reactors/classifier/dataset.h"
 

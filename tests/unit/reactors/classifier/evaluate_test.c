@@ -1,6 +1,6 @@
 /*
- * Tests of reactors/classifier/evaluate.c and report.c: intervals against known values, averages against a count by hand,
- * and a report that is one sound file whatever labels are called.
+ * Tests of reactors/classifier/evaluate.c and report.c: intervals against known values, averages
+ * against a count by hand, and a report that is one sound file whatever labels are called.
  */
 #include "reactors/classifier/evaluate.h"
 

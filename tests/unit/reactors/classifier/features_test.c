@@ -1,6 +1,7 @@
 /*
- * Tests of reactors/classifier/features.c and space.c: which features an issue has, that template lines are found and kept
- * apart, that repositories are crossed, and that a vector's blocks have the length that the configuration says.
+ * Tests of reactors/classifier/features.c and space.c: which features an issue has, that template
+ * lines are found and kept apart, that repositories are crossed, and that a vector's blocks have
+ * the length that the configuration says.
  */
 #include "reactors/classifier/features.h"
 
@@ -154,7 +155,10 @@ static void test_template_lines_are_found(void **state)
     features_config_init(&config);
     struct learnt learnt;
     learn(&learnt, &config);
-    /* In every issue of both repositories stands "### What happened"; so unknown repositories know it too. */
+    /*
+     * In every issue of both repositories stands "### What happened"; so unknown repositories know
+     * it too.
+     */
     static const char *const repositories[] = {"one/alpha", "two/beta", "un/known", NULL};
     for (size_t r = 0; r < ARRAY_COUNT(repositories); r++) {
         CLEANUP(features_bag_free) struct feature_bag *bag = features_bag_new(true);

@@ -1,9 +1,10 @@
 /*
- * A tiny data set that can be learnt, and a model trained on it: what several tests of the classifier start from.
+ * A tiny data set that can be learnt, and a model trained on it: what several tests of the
+ * classifier start from.
  *
- * Design: 240 issues of two repositories, one an hour. "bug" issues crash, "feature" issues ask for support; "docs"
- * comes with a word that means it in one repository only; "noise" falls on rows at random and cannot be learnt; "rare"
- * is on three rows.
+ * Design: 240 issues of two repositories, one an hour. "bug" issues crash, "feature" issues ask for
+ * support; "docs" comes with a word that means it in one repository only; "noise" falls on rows at
+ * random and cannot be learnt; "rare" is on three rows.
  */
 #ifndef NODAG_TESTS_UNIT_CLASSIFIER_SAMPLE_H
 #define NODAG_TESTS_UNIT_CLASSIFIER_SAMPLE_H

@@ -1,6 +1,6 @@
 /*
- * Tests of reactors/classifier/text.c: what becomes of words, versions, URLs, code, logs and comments, as tables; and that
- * any bytes are a text.
+ * Tests of reactors/classifier/text.c: what becomes of words, versions, URLs, code, logs and
+ * comments, as tables; and that any bytes are a text.
  */
 #include "reactors/classifier/text.h"
 
@@ -205,7 +205,10 @@ static void test_utf8_lengths(void **state)
         assert_int_equal(text_utf8_length(cases[i].bytes, strlen(cases[i].bytes)), cases[i].length);
 }
 
-/* Random bytes from a small alphabet of dangerous ones: nothing is read outside, every token is sound. */
+/*
+ * Random bytes from a small alphabet of dangerous ones: nothing is read outside, every token is
+ * sound.
+ */
 static void test_any_bytes_are_text(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /*
- * Tests of training as a whole: what can be learnt is learnt, what cannot is never predicted and says why; the same
- * data gives the same bytes; what training computed is what a loaded model says.
+ * Tests of training as a whole: what can be learnt is learnt, what cannot is never predicted and
+ * says why; the same data gives the same bytes; what training computed is what a loaded model says.
  */
 #include "reactors/classifier/train.h"
 
