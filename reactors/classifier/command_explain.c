@@ -12,6 +12,9 @@
 #include "reactors/classifier/command.h"
 #include "reactors/classifier/text.h"
 
+/* Bytes of a title that are repeated. */
+#define TITLE_BYTES_SHOWN 200
+
 /* Labels that are explained if none is named. */
 #define LABELS_SHOWN 3
 
@@ -136,6 +139,24 @@ static size_t next_likeliest(const struct classifier_score *scores, const bool *
     return best;
 }
 
+/* Prints the start of a title; what could steer a terminal becomes '?'. */
+static void print_title(const struct classifier_issue *issue)
+{
+    printf("%s: ", issue->repository[0] == '\0' ? "(no repository)" : issue->repository);
+    for (size_t i = 0; i < issue->title_bytes && i < TITLE_BYTES_SHOWN;) {
+        size_t step = text_utf8_length(issue->title + i, issue->title_bytes - i);
+        bool is_sign = (unsigned char)issue->title[i] < ' ' || issue->title[i] == 0x7f ||
+                       (step == 2 && (unsigned char)issue->title[i] == 0xc2 &&
+                        (unsigned char)issue->title[i + 1] < 0xa0);
+        if (step == 0 || is_sign)
+            (void)putchar('?');
+        else
+            (void)fwrite(issue->title + i, 1, step, stdout);
+        i += step == 0 ? 1 : step;
+    }
+    (void)putchar('\n');
+}
+
 static int explain_issue(const struct classifier *classifier, const struct classifier_issue *issue,
                          const struct explain_settings *settings, struct error *error)
 {
@@ -144,8 +165,7 @@ static int explain_issue(const struct classifier *classifier, const struct class
     CLEANUP(mem_free) struct classifier_score *scores = mem_alloc_array(count, sizeof(*scores));
     CLEANUP(mem_free) bool *printed = mem_alloc_array(count, sizeof(*printed));
     classifier_predict(classifier, issue, scores);
-    printf("%s: %.*s\n", issue->repository[0] == '\0' ? "(no repository)" : issue->repository,
-           (int)(issue->title_bytes < 200 ? issue->title_bytes : 200), issue->title);
+    print_title(issue);
     for (size_t l = 0; settings->label != NULL && l < count; l++) {
         if (strcmp(scores[l].label, settings->label) != 0)
             continue;
