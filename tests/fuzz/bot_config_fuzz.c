@@ -1,6 +1,7 @@
 /*
- * Fuzz target: any bytes as a repository's issue_label_bot.yaml, merged over a good one of its organisation. What is refused says
- * where and changes nothing; what is accepted answers for any label, and merging it twice changes nothing more.
+ * Fuzz target: any bytes as a repository's issue_label_bot.yaml, merged over a good one of its
+ * organisation. What is refused says where and changes nothing; what is accepted answers for any
+ * label, and merging it twice changes nothing more.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /*
- * Fuzz target: any bytes as Labeler documents. What is accepted keeps every promise of document.h: lists with entries, shares within
- * bounds, trigger labels only by their literal names; what is refused says where.
+ * Fuzz target: any bytes as Labeler documents. What is accepted keeps every promise of document.h:
+ * lists with entries, shares within bounds, trigger labels only by their literal names; what is
+ * refused says where.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * `.github/issue_label_bot.yaml`: files of the organisation and of the repository merged in that order, and what the result says
- * of labels; files that are refused change nothing.
+ * `.github/issue_label_bot.yaml`: files of the organisation and of the repository merged in that
+ * order, and what the result says of labels; files that are refused change nothing.
  */
 #include "reactors/labeler/bot_config.h"
 

@@ -1,6 +1,6 @@
 /*
- * The one comment: how it is found again, what stands in it, that nothing which people named or wrote gets out of its code span,
- * and that a decision which has not changed gives the same bytes.
+ * The one comment: how it is found again, what stands in it, that nothing which people named or
+ * wrote gets out of its code span, and that a decision which has not changed gives the same bytes.
  */
 #include "reactors/labeler/comment.h"
 
@@ -244,7 +244,8 @@ static void test_order_and_number_of_rows(void **state)
     assert_null(strstr(comment, "`l00`"));
 }
 
-/* What nodag decides and what its next look finds done are one decision: the comment stays as it is. */
+/* What nodag decides and what its next look finds done are one decision: the comment stays as it
+ * is. */
 static void test_second_look_writes_the_same(void **state)
 {
     (void)state;

@@ -1,8 +1,10 @@
 /*
- * `Labeler` documents: a good one read whole, a table of changes to it with the exact error that each must give, and what a
- * document decides: which repositories, which labels, which issues are held back.
+ * `Labeler` documents: a good one read whole, a table of changes to it with the exact error that
+ * each must give, and what a document decides: which repositories, which labels, which issues are
+ * held back.
  *
- * Design: most cases are the good document with one line replaced, so that the position in the expected error can be counted.
+ * Design: most cases are the good document with one line replaced, so that the position in the
+ * expected error can be counted.
  */
 #include "reactors/labeler/document.h"
 
@@ -39,7 +41,8 @@ static const char *const good_lines[] = {
 /* Largest text of a case: more than DOCUMENT_COUNT_MAX documents of eleven short lines. */
 #define TEXT_MAX_BYTES (256u << 10)
 
-/* Keys that the holdback's share is counted over; a share of 10% is then within 9% and 11% by far more than four sigma. */
+/* Keys that the holdback's share is counted over; a share of 10% is then within 9% and 11% by far
+ * more than four sigma. */
 #define HOLDBACK_KEYS 20000
 
 /* The good document with line `line` (from 1; 0: none) replaced, or left out if NULL. */
@@ -420,8 +423,8 @@ static void test_holdback_share(void **state)
     assert_int_equal(count_held_back(&all), HOLDBACK_KEYS);
 }
 
-/* Which issues are held back is compared over years: the draw must never change, and a larger share holds back all that a
- * smaller one does. */
+/* Which issues are held back is compared over years: the draw must never change, and a larger
+ * share holds back all that a smaller one does. */
 static void test_holdback_is_stable(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /*
- * The fold of `predictions`: what records, tombstones and rubbish leave behind, forgetting a partition, and the sweep's rounds while
- * issues come and go.
+ * The fold of `predictions`: what records, tombstones and rubbish leave behind, forgetting a
+ * partition, and the sweep's rounds while issues come and go.
  */
 #include "reactors/labeler/history.h"
 

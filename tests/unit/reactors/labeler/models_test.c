@@ -1,5 +1,6 @@
 /*
- * The models of documents: two joined into one opinion, versions, words, and files that appear, change and are damaged.
+ * The models of documents: two joined into one opinion, versions, words, and files that appear,
+ * change and are damaged.
  *
  * Design: three small models are trained once: two that share the label "kind/bug" with different words, and one more for a file
  * that changes.
@@ -123,7 +124,8 @@ static void check_join(const char *body, const struct trained *winner)
     assert_string_equal(found->words, wanted->words);
 }
 
-/* The union of the labels; of two opinions of one label the more probable, whichever model is named first. */
+/* The union of the labels; of two opinions of one label the more probable, whichever model is
+ * named first. */
 static void test_join(void **state)
 {
     (void)state;
@@ -206,7 +208,8 @@ static double failed_metric(struct metrics *metrics)
     return value;
 }
 
-/* A file that is not there, comes, changes, is damaged, and is whole again: the last good model stays in force. */
+/* A file that is not there, comes, changes, is damaged, and is whole again: the last good model
+ * stays in force. */
 static void test_files(void **state)
 {
     (void)state;

@@ -1,7 +1,9 @@
 /*
- * The record of a decision: every member, a reason for every label, what others corrected, and texts of any kind.
+ * The record of a decision: every member, a reason for every label, what others corrected, and
+ * texts of any kind.
  *
- * Design: the kernel's work is played here by the three functions that the record asks, so that a job can be made by hand.
+ * Design: the kernel's work is played here by the three functions that the record asks, so that a
+ * job can be made by hand.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,8 @@
 /*
- * What the tests of repository.h share: the cache on the real forge client, without credentials, over a
- * scripted GitHub with the organisation `o` on the simulated loop. The scripted one counts what it is
- * asked for by kind and answers after a moment, so that several ask while a look is under way.
+ * What the tests of repository.h share: the cache on the real forge client, without credentials,
+ * over a scripted GitHub with the organisation `o` on the simulated loop. The scripted one counts
+ * what it is asked for by kind and answers after a moment, so that several ask while a look is
+ * under way.
  *
  * Invariant: nothing here waits: time passes by the fake clock alone.
  */

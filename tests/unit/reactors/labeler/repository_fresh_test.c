@@ -1,6 +1,6 @@
 /*
- * How what is known of a repository stays true: freshness on the fake clock, touches by webhooks, and
- * configurations that were invalid and are mended.
+ * How what is known of a repository stays true: freshness on the fake clock, touches by webhooks,
+ * and configurations that were invalid and are mended.
  */
 #include "reactors/labeler/repository.h"
 
@@ -137,7 +137,8 @@ static void test_mended_during_the_look(void **state)
     assert_string_equal(bench->mended, "o/r;");
 }
 
-/* Without any push it is looked at each REPOSITORY_FRESH_MS, also while GitHub is away; each text is said once. */
+/* Without any push it is looked at each REPOSITORY_FRESH_MS, also while GitHub is away; each text
+ * is said once. */
 static void test_mended_without_a_push(void **state)
 {
     struct bench *bench = *state;

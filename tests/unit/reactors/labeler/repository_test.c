@@ -1,6 +1,6 @@
 /*
- * What is known of a repository: absent, invalid, unreachable and hidden told apart, waiters, and the
- * cache's end. How it stays known is in repository_fresh_test.c.
+ * What is known of a repository: absent, invalid, unreachable and hidden told apart, waiters, and
+ * the cache's end. How it stays known is in repository_fresh_test.c.
  */
 #include "reactors/labeler/repository.h"
 
@@ -193,7 +193,8 @@ static void check_busybody(struct bench *bench, int code)
         assert_int_equal(bench->told[i].code, code);
 }
 
-/* Also where each look fails, so that whoever asks again begins a new one while others are being told. */
+/* Also where each look fails, so that whoever asks again begins a new one while others are being
+ * told. */
 static void test_asking_again_while_told(void **state)
 {
     struct bench *bench = *state;
@@ -205,7 +206,8 @@ static void test_asking_again_while_told(void **state)
     assert_int_equal(bench->asked[ROUTE_LABELS], 4);
 }
 
-/* Freed with a look under way and others waiting: nobody is told, nothing is left (bench_end, sanitizers). */
+/* Freed with a look under way and others waiting: nobody is told, nothing is left (bench_end,
+ * sanitizers). */
 static void test_free_while_waiting(void **state)
 {
     struct bench *bench = *state;

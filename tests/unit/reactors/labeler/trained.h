@@ -1,11 +1,13 @@
 /*
  * Small models for the labeler's tests, trained in the process in a moment.
  *
- * Design: a model is described by pairs of a label and the words that speak for it; the training data has them in an order drawn from
- * a fixed seed, with a number that makes every row another text, and with times that pass, so that every label reaches its
- * precision target. The same pairs give the same bytes.
+ * Design: a model is described by pairs of a label and the words that speak for it; the training
+ * data has them in an order drawn from a fixed seed, with a number that makes every row another
+ * text, and with times that pass, so that every label reaches its precision target. The same pairs
+ * give the same bytes.
  *
- * Invariant: what trained_load() returns borrows the bytes of its struct trained: free the model first.
+ * Invariant: what trained_load() returns borrows the bytes of its struct trained: free the model
+ * first.
  */
 #ifndef NODAG_TESTS_UNIT_REACTORS_LABELER_TRAINED_H
 #define NODAG_TESTS_UNIT_REACTORS_LABELER_TRAINED_H
@@ -40,7 +42,8 @@ struct trained {
     size_t byte_count; /* length */
 };
 
-/* Trains a model that knows these labels. False, and a line on standard error, if it cannot be trained. */
+/* Trains a model that knows these labels. False, and a line on standard error, if it cannot be
+ * trained. */
 static inline bool trained_make(const struct trained_label *labels, size_t count,
                                 struct trained *ret_trained)
 {
