@@ -1,7 +1,7 @@
 """Following the topics that a reactor writes: the decisions on `predictions`, and what is left open on `pending`.
 
-Design: one consumer without a group, assigned to all partitions from the ends that they have at the start; it is emptied whenever
-somebody asks, so that no thread is needed. With another client than the one under test.
+Design: one consumer without a group, assigned to all partitions from the ends that they have at the start; it is
+emptied whenever somebody asks, so that no thread is needed. With another client than the one under test.
 
 Invariant: what was read once is never forgotten; a wait has a deadline and says what it waited for.
 """
@@ -21,7 +21,7 @@ OFFSETS_S = 0.1  # Between two questions for committed offsets.
 
 
 class Follower:
-    """Everything on `predictions` and `pending` from now on; `group` is the reactor's consumer group on github.events."""
+    """Everything on `predictions` and `pending` from now on; `group` is the reactor's group on github.events."""
 
     def __init__(self, brokers: str, group: str):
         self.settings = {"bootstrap.servers": brokers, "enable.auto.commit": False, "broker.address.family": "v4",

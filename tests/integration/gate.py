@@ -3,9 +3,9 @@
     labeler ─▶ gate ─▶ sandbox        before: the request is held and never reaches the sandbox: no effect
                                       after:  the effect is done, the answer is held and never comes
 
-Design: a reverse proxy in threads, one kept connection to the sandbox for each of the daemon's. A rule names method, path pattern and side;
-the first request that meets it is held until open_all(), or until the daemon has gone. What is held is listed, so that a test
-waits for exactly that and then kills.
+Design: a reverse proxy in threads, one kept connection to the sandbox for each of the daemon's. A rule names method,
+path pattern and side; the first request that meets it is held until open_all(). A rule says when it holds its
+request, so that a test waits for exactly that and then kills.
 
 Invariant: a request held before its effect never takes effect, not even after its sender died.
 """

@@ -1,12 +1,11 @@
-"""`.github/issue_label_bot.yaml` of organisation and repository: what it says, and absent, invalid, unreachable and hidden told apart.
+"""`.github/issue_label_bot.yaml`: what it says, and absent, invalid, unreachable and hidden told apart.
 
-The organisation's file belongs to all repositories of an organisation, so a test that has one makes an organisation's repository
-`.github` and takes the file away at its end.
+The organisation's file concerns all repositories of the organisation, so a test that has one takes it away at its end.
 """
 import json
 
 import pytest
-from whole_path import BUG_JUPYTER, CONFIGURATION, LABELS, Repository
+from whole_path import BUG_JUPYTER, CONFIGURATION, LABELS, SECRET, Repository
 from proc import wait_until
 
 INVALID = "label-alias: [kind/bug]\n"
@@ -39,7 +38,7 @@ def lines(daemon, message: str, repository: str) -> list[dict]:
     return [line for line in found if line.get("repository") == repository]
 
 
-# -- what it says --------------------------------------------------------------------------------------------------------
+# -- what it says ----------------------------------------------------------------------------------------------------
 
 
 def test_alias_and_allowed(stack):
@@ -55,7 +54,8 @@ def test_alias_and_allowed(stack):
 
 def test_deep_merge(stack, organisation):
     """The repository's aliases join the organisation's and win over them; its list replaces the organisation's."""
-    organisation.configure("label-alias: {kind/bug: kind/defect, area/jupyter: area/notebooks}\npredicted-labels: [kind/defect]\n")
+    organisation.configure("label-alias: {kind/bug: kind/defect, area/jupyter: area/notebooks}\n"
+                           "predicted-labels: [kind/defect]\n")
     stack.settle()
     names = [*LABELS, "kind/defect", "kind/error", "area/notebooks"]
     alone = stack.repository("quiet", labels=names)
@@ -89,7 +89,7 @@ def test_change_of_the_organisation_is_noticed(stack, organisation):
     assert repository.labels(number) == {"area/jupyter"}
 
 
-# -- invalid -------------------------------------------------------------------------------------------------------------
+# -- invalid ---------------------------------------------------------------------------------------------------------
 
 
 def test_invalid_and_mended(stack, module_labeler):
@@ -138,7 +138,7 @@ def test_still_invalid_after_a_restart(stack, module_labeler):
     assert repository.labels(number) == {"kind/bug", "area/jupyter"}
 
 
-# -- unreachable ---------------------------------------------------------------------------------------------------------
+# -- unreachable -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["contents/*", "labels", ""])
@@ -170,7 +170,7 @@ def test_unreachable_organisation(stack, organisation):
     assert repository.labels(number) == {"kind/bug"}
 
 
-# -- hidden --------------------------------------------------------------------------------------------------------------
+# -- hidden ----------------------------------------------------------------------------------------------------------
 
 
 def test_hidden_organisation(stack, module_labeler):
@@ -182,15 +182,15 @@ def test_hidden_organisation(stack, module_labeler):
         number = repository.open(BUG_JUPYTER)
         repository.decided(number)
         assert repository.labels(number) == {"kind/bug", "area/jupyter"}
-    said = [line for line in module_labeler.log_text().splitlines() if "is not visible to nodag: counted as absent" in line]
-    assert len([line for line in said if '"shut/' in line]) == 1
+    said = [line for line in module_labeler.log_text().splitlines() if "counted as absent" in line and '"shut/' in line]
+    assert len(said) == 1
     assert hidden.name == "shut/.github"
 
 
 def test_repository_that_the_app_does_not_see(stack):
     """Its webhooks may still come: a person is told what to do, and nothing is tried again and again."""
     repository = stack.repository("shut")
-    stack.sandbox.post("/_sandbox/hooks", {"repository": repository.name, "url": stack.hook_url, "secret": "it's a secret",
+    stack.sandbox.post("/_sandbox/hooks", {"repository": repository.name, "url": stack.hook_url, "secret": SECRET,
                                            "events": ["issues"], "ping": False})
     number = repository.open(BUG_JUPYTER)
     record = repository.held_back(number, "STALLED")

@@ -1,9 +1,10 @@
-"""What the labeler decides: new and changed issues, people's decisions, documents and configuration, and what it leaves alone.
+"""What the labeler decides: new and changed issues, people's decisions, what may be written, and what it leaves alone.
 
 Every decision is read from two places: from the sandbox what was done, from `predictions` why.
 """
 import pytest
-from whole_path import (BOT, BUG_JUPYTER, FEATURE_JUPYTER, FEATURE_PIPELINES, LABELS, NOTHING, QUESTION_SERVING)
+from whole_path import (BOT, BUG_JUPYTER, CONFIGURATION, FEATURE_JUPYTER, FEATURE_PIPELINES, LABELS, NOTHING,
+                        QUESTION_SERVING)
 
 PAST = "2020-01-01T12:00:00Z"
 
@@ -46,7 +47,7 @@ def test_record_names_its_event(stack):
 
 
 def test_frugal(stack):
-    """With what is known of the repository still fresh, a new issue costs two reads and two writes, and nothing else."""
+    """What is known of the repository being fresh, a new issue costs two reads and two writes, and nothing else."""
     repository = stack.repository("acme")
     repository.decided(repository.open(NOTHING))
     stack.settle()
@@ -56,7 +57,8 @@ def test_frugal(stack):
     stack.settle()
     asked = [(request["method"], request["path"]) for request in stack.requests(since)]
     issue = f"/repos/{repository.name}/issues/{number}"
-    assert asked == [("GET", issue), ("GET", f"{issue}/timeline"), ("POST", f"{issue}/labels"), ("POST", f"{issue}/comments")]
+    assert asked == [("GET", issue), ("GET", f"{issue}/timeline"),
+                     ("POST", f"{issue}/labels"), ("POST", f"{issue}/comments")]
 
 
 def test_nothing_predicted(stack):
@@ -77,7 +79,7 @@ def test_silent(stack):
     assert repository.look(number)["comments"] == []
 
 
-# -- the text changes ----------------------------------------------------------------------------------------------------
+# -- the text changes ------------------------------------------------------------------------------------------------
 
 
 def test_edited(stack):
@@ -90,7 +92,8 @@ def test_edited(stack):
     repository.act("edit", number, **FEATURE_PIPELINES)
     record = repository.decided(number, 2)
     assert repository.labels(number) == {"kind/feature", "area/pipelines"}
-    assert set(record["removed"]) == {"kind/bug", "area/jupyter"} and set(record["added"]) == {"kind/feature", "area/pipelines"}
+    assert set(record["removed"]) == {"kind/bug", "area/jupyter"}
+    assert set(record["added"]) == {"kind/feature", "area/pipelines"}
     [comment] = repository.comments(number)
     assert comment != first and "`kind/feature`" in comment
     below = f"/issues/{number}"
@@ -129,7 +132,7 @@ def test_closed_and_reopened(stack):
     assert repository.labels(number) == {"kind/feature", "area/jupyter"}
 
 
-# -- people decide -------------------------------------------------------------------------------------------------------
+# -- people decide ---------------------------------------------------------------------------------------------------
 
 
 def test_removed_by_a_person_stays_removed(stack):
@@ -185,7 +188,7 @@ def test_deleted_comment_is_not_written_again(stack):
     assert repository.labels(number) == {"kind/feature", "area/pipelines"}
 
 
-# -- what may be written -------------------------------------------------------------------------------------------------
+# -- what may be written ---------------------------------------------------------------------------------------------
 
 
 def test_label_that_the_repository_lacks(stack):
@@ -209,7 +212,7 @@ def test_label_that_appears_later(stack):
 
 
 def test_not_included(stack):
-    repository = stack.repository("acme", files={".github/issue_label_bot.yaml": "label-alias: {kind/bug: good first issue}\n"})
+    repository = stack.repository("acme", files={CONFIGURATION: "label-alias: {kind/bug: good first issue}\n"})
     number = repository.open(BUG_JUPYTER)
     record = repository.decided(number)
     assert repository.labels(number) == {"area/jupyter"}
@@ -220,7 +223,7 @@ def test_not_included(stack):
 def test_trigger_label(stack, organisation, wanted):
     """A label on which automation acts is written only where the document names it literally; a glob is not enough."""
     repository = stack.repository(organisation, labels=[*LABELS, "lgtm"],
-                                  files={".github/issue_label_bot.yaml": "label-alias: {kind/bug: lgtm}\n"})
+                                  files={CONFIGURATION: "label-alias: {kind/bug: lgtm}\n"})
     number = repository.open(BUG_JUPYTER)
     record = repository.decided(number)
     assert repository.labels(number) == wanted
@@ -250,7 +253,7 @@ def test_holdback(stack):
         assert len(repository.comments(number)) == (0 if number in held_back else 1)
 
 
-# -- where an issue goes -------------------------------------------------------------------------------------------------
+# -- where an issue goes ---------------------------------------------------------------------------------------------
 
 
 def test_transferred(stack):
@@ -313,7 +316,7 @@ def test_deleted_issue(stack):
     assert repository.key(number) not in stack.follower.pending()
 
 
-# -- what is skipped by its headers --------------------------------------------------------------------------------------
+# -- what is skipped by its headers ----------------------------------------------------------------------------------
 
 
 def test_skipped_by_headers(stack):

@@ -1,4 +1,4 @@
-"""The labeler before a misbehaving forge: whatever happens on the way, in the end there is one comment and the right labels.
+"""The labeler before a misbehaving forge: whatever happens, in the end there is one comment and the right labels.
 
 And before changes of its own files: documents and models that are read again while issues are under way.
 """
@@ -25,42 +25,58 @@ def check_end(repository, number: int, labels: set[str]) -> None:
     assert repository.stack.sandbox.get("/_sandbox/stats")["labels_created_implicitly"] == 0
 
 
-# What goes wrong, and with which requests. `{r}` is the repository; the faults of one line strike one after the other.
-NEW = [
-    ("every read is slow", [{"kind": "latency", "ms": 200, "method": "GET", "path": "/repos/{r}/*"}]),
-    ("writes are slow", [{"kind": "late_answer", "ms": 300, "method": "POST", "path": "/repos/{r}/*"}]),
-    ("labels: 502 before", [{"kind": "status", "method": "POST", "path": "/repos/{r}/issues/*/labels", "count": 2}]),
-    ("labels: 502 after the effect", [{"kind": "status_after", "method": "POST", "path": "/repos/{r}/issues/*/labels", "count": 1}]),
-    ("labels: request lost", [{"kind": "lost_request", "method": "POST", "path": "/repos/{r}/issues/*/labels", "count": 1}]),
-    ("labels: answer lost", [{"kind": "lost_answer", "method": "POST", "path": "/repos/{r}/issues/*/labels", "count": 1}]),
-    ("labels: answer cut short", [{"kind": "truncated", "method": "POST", "path": "/repos/{r}/issues/*/labels", "count": 1}]),
-    ("comment: 500 before", [{"kind": "status", "status": 500, "method": "POST", "path": "/repos/{r}/*/comments", "count": 2}]),
-    ("comment: 502 after the effect", [{"kind": "status_after", "method": "POST", "path": "/repos/{r}/*/comments", "count": 1}]),
-    ("comment: request lost", [{"kind": "lost_request", "method": "POST", "path": "/repos/{r}/*/comments", "count": 1}]),
-    ("comment: answer lost", [{"kind": "lost_answer", "method": "POST", "path": "/repos/{r}/*/comments", "count": 1}]),
-    ("comment: answer cut short", [{"kind": "truncated", "method": "POST", "path": "/repos/{r}/*/comments", "count": 1}]),
-    ("all of it in turn", [{"kind": "lost_answer", "method": "POST", "path": "/repos/{r}/*/labels", "count": 1},
-                           {"kind": "status", "method": "GET", "path": "/repos/{r}/*/timeline", "count": 1, "skip": 1},
-                           {"kind": "lost_answer", "method": "POST", "path": "/repos/{r}/*/comments", "count": 1}]),
-    ("a third of everything fails", [{"kind": kind, "path": "/repos/{r}/*", "probability": 0.12, "seed": seed, "count": 20}
-                                     for seed, kind in enumerate(("status", "lost_answer", "lost_request", "status_after"))]),
-]
+# Requests that faults strike. `{r}` is the repository.
+ANY = {"path": "/repos/{r}/*"}
+READ = {"method": "GET", "path": "/repos/{r}/*"}
+TIMELINE = {"method": "GET", "path": "/repos/{r}/issues/*/timeline"}
+WRITE = {"method": "POST", "path": "/repos/{r}/*"}
+LABELS = {"method": "POST", "path": "/repos/{r}/issues/*/labels"}
+COMMENT = {"method": "POST", "path": "/repos/{r}/issues/*/comments"}
+REMOVAL = {"method": "DELETE", "path": "/repos/{r}/issues/*/labels/*"}
+CHANGE = {"method": "PATCH", "path": "/repos/{r}/issues/comments/*"}
 
-EDITED = [
-    ("removal: 502 before", [{"kind": "status", "method": "DELETE", "path": "/repos/{r}/*/labels/*", "count": 1}]),
-    ("first removal: answer lost", [{"kind": "lost_answer", "method": "DELETE", "path": "/repos/{r}/*/labels/*", "count": 1}]),
-    ("second removal: answer lost", [{"kind": "lost_answer", "method": "DELETE", "path": "/repos/{r}/*/labels/*", "count": 1, "skip": 1}]),
-    ("second removal: request lost", [{"kind": "lost_request", "method": "DELETE", "path": "/repos/{r}/*/labels/*", "count": 1, "skip": 1}]),
-    ("comment's edit: answer lost", [{"kind": "lost_answer", "method": "PATCH", "path": "/repos/{r}/*", "count": 1}]),
-    ("comment's edit: 502 after the effect", [{"kind": "status_after", "method": "PATCH", "path": "/repos/{r}/*", "count": 1}]),
-]
+
+def one(kind: str, which: dict, count: int = 1, **members) -> dict:
+    """A fault of the sandbox that strikes `count` times."""
+    return {"kind": kind, **which, "count": count, **members}
+
+
+# What goes wrong while a new issue is labelled and commented.
+NEW = {
+    "reads are slow": [one("latency", READ, 10, ms=200)],
+    "writes are slow": [one("late_answer", WRITE, 2, ms=300)],
+    "labels: 502 before": [one("status", LABELS, 2)],
+    "labels: 502 after the effect": [one("status_after", LABELS)],
+    "labels: request lost": [one("lost_request", LABELS)],
+    "labels: answer lost": [one("lost_answer", LABELS)],
+    "labels: answer cut short": [one("truncated", LABELS)],
+    "comment: 500 before": [one("status", COMMENT, 2, status=500)],
+    "comment: 502 after the effect": [one("status_after", COMMENT)],
+    "comment: request lost": [one("lost_request", COMMENT)],
+    "comment: answer lost": [one("lost_answer", COMMENT)],
+    "comment: answer cut short": [one("truncated", COMMENT)],
+    "one after the other": [one("lost_answer", LABELS), one("status", TIMELINE, skip=1), one("lost_answer", COMMENT)],
+    "two of five fail": [one(kind, ANY, 20, probability=0.12, seed=seed)
+                         for seed, kind in enumerate(("status", "lost_answer", "lost_request", "status_after"))],
+}
+
+# And while the labels of a changed text replace those of the old one.
+EDITED = {
+    "removal: 502 before": [one("status", REMOVAL)],
+    "first removal: answer lost": [one("lost_answer", REMOVAL)],
+    "second removal: answer lost": [one("lost_answer", REMOVAL, skip=1)],
+    "second removal: request lost": [one("lost_request", REMOVAL, skip=1)],
+    "labels: answer lost": [one("lost_answer", LABELS)],
+    "comment: answer lost": [one("lost_answer", CHANGE)],
+    "comment: 502 after the effect": [one("status_after", CHANGE)],
+}
 
 
 def strike(stack, repository, faults: list[dict]) -> list[int]:
     return [stack.fault(**{**fault, "path": fault["path"].format(r=repository.name)}) for fault in faults]
 
 
-@pytest.mark.parametrize("faults", [faults for _, faults in NEW], ids=[name for name, _ in NEW])
+@pytest.mark.parametrize("faults", NEW.values(), ids=NEW)
 def test_new_issue(stack, faults):
     repository = stack.repository("acme")
     ids = strike(stack, repository, faults)
@@ -70,7 +86,7 @@ def test_new_issue(stack, faults):
     check_end(repository, number, {"kind/bug", "area/jupyter"})
 
 
-@pytest.mark.parametrize("faults", [faults for _, faults in EDITED], ids=[name for name, _ in EDITED])
+@pytest.mark.parametrize("faults", EDITED.values(), ids=EDITED)
 def test_edited_issue(stack, faults):
     repository = stack.repository("acme")
     number = repository.open(BUG_JUPYTER)
@@ -93,7 +109,8 @@ def test_secondary_limit(stack, status):
     record = repository.held_back(number, "AFTER")
     assert record["attempts"] <= 1
     repository.decided(number)
-    posts = [request for request in stack.requests(since) if request["method"] == "POST" and repository.name in request["path"]]
+    posts = [request for request in stack.requests(since)
+             if request["method"] == "POST" and repository.name in request["path"]]
     assert [request["status"] for request in posts] == [status, 200, 201]
     gap = seconds_between(posts[0], posts[1])
     assert 1.0 <= gap, f"came back after {gap} s"  # the sandbox's times have whole seconds
@@ -119,10 +136,11 @@ def test_people_act_while_it_fails(stack):
 
 
 def test_many_at_once(stack):
-    """Twenty issues of four repositories while one request in five fails."""
+    """Twenty issues of four repositories while one request in four fails or is slow."""
     repositories = [stack.repository("acme") for _ in range(4)]
     for seed, kind in enumerate(("status", "lost_answer", "late_answer")):
-        stack.fault(kind, path="/repos/acme/*", probability=0.08, seed=seed, **({"ms": 300} if kind == "late_answer" else {}))
+        slow = {"ms": 300} if kind == "late_answer" else {}
+        stack.fault(kind, path="/repos/acme/*", probability=0.08, seed=seed, **slow)
     opened = [(repository, repository.open(BUG_JUPYTER)) for _ in range(5) for repository in repositories]
     for repository, number in opened:
         repository.decided(number)
@@ -134,11 +152,11 @@ def test_many_at_once(stack):
     assert not stack.follower.pending().keys() & {repository.key(number) for repository, number in opened}
 
 
-# -- its own files -------------------------------------------------------------------------------------------------------
+# -- its own files ---------------------------------------------------------------------------------------------------
 
 
 def test_reload_while_issues_are_under_way(stack, module_labeler):
-    """Documents and models are read again in the middle of a job: the job ends with what it began with (sanitizers look on)."""
+    """Documents and models are read again in the middle of a job: it ends with what it began with."""
     repository = stack.repository("acme")
     stack.fault("late_answer", ms=1500, method="POST", path=f"/repos/{repository.name}/*", count=2)
     since = stack.last_request()
@@ -160,7 +178,7 @@ def test_document_changes(stack, module_labeler):
         stack.write_documents(quiet='["kind/*"]')
         wait_until(lambda: labelled(repository) == {"kind/bug"}, AGAIN_S, "the new include")
         stack.write_document("apiVersion: nodag.dev/v1\nkind: Labeler\n")
-        wait_until(lambda: "the Labeler documents are not valid" in module_labeler.log_text(), AGAIN_S, "the mistake to be said")
+        wait_until(lambda: "the Labeler documents are not valid" in module_labeler.log_text(), AGAIN_S, "it to be said")
         assert labelled(repository) == {"kind/bug"}
     finally:
         stack.write_document(good)
@@ -185,8 +203,8 @@ def test_model_changes(stack, module_labeler):
         part.rename(stack.model)
         wait_until(lambda: module_labeler.metric("nodag_labeler_models_failed"), AGAIN_S, "the metric to say so")
         assert labelled(repository) == {"kind/bug", "area/jupyter"}
-        said = [json.loads(line) for line in module_labeler.log_text().splitlines() if "a model file cannot be used" in line]
-        assert "damaged" in said[-1]["reason"]
+        said = [line for line in module_labeler.log_text().splitlines() if "a model file cannot be used" in line]
+        assert "damaged" in json.loads(said[-1])["reason"]
     finally:
         kept.rename(stack.model)
     wait_until(lambda: module_labeler.metric("nodag_labeler_models_failed") == 0, AGAIN_S, "the good file to be read")

@@ -61,7 +61,7 @@ def test_rebalance_while_working(stack, labelers):
 
 
 def test_sigterm_drains(stack, labelers):
-    """What is under way is finished and recorded, its offset is stored, the exit status is 0; the rest is the next one's."""
+    """What is under way is finished, recorded and stored, the exit status is 0; the rest is the next one's."""
     labeler, successor = labelers
     repository = stack.repository("acme")
     labeler.start()
@@ -109,7 +109,7 @@ def test_waits_for_the_forge(stack, labelers):
 
 
 def test_broker_away_in_the_middle(stack, labelers, topics_created):
-    """What was written and could not be recorded is looked at again when the broker is back: nothing is written twice."""
+    """What was written and could not be recorded is looked at again when the broker is back, not written again."""
     labeler = labelers[0]
     repository = stack.repository("acme")
     labeler.start()

@@ -1,7 +1,8 @@
-"""The labeler killed with SIGKILL at each effect boundary, and at random: one comment, the right labels, nothing left open.
+"""The labeler killed at each effect boundary, and at random: one comment, the right labels, nothing left open.
 
-A gate (gate.py) between labeler and sandbox holds one request of each issue at its boundary; when all are held the labeler is killed,
-once for all of them, and started again. What was held before its effect never takes effect, what was held after it has.
+A gate (gate.py) between labeler and sandbox holds one request of each issue at its boundary; when all are held the
+labeler is killed by SIGKILL, once for all of them, and started again. What was held before its effect never takes
+effect, what was held after it has.
 """
 import random
 
@@ -16,8 +17,8 @@ RANDOM_KILLS = 6
 KILL_AFTER_S = (0.05, 0.6)  # of work: from the first reads to the last records
 ISSUES_A_KILL = 4
 
-# The requests at which it is killed, in the order in which a job makes them; each before and after its effect. Not more than six at
-# once: a labeler has eight connections, and other issues must go on while these are held. A new issue's:
+# The requests at which it is killed, in the order in which a job makes them; each before and after its effect. Not more
+# than six at once: a labeler has eight connections, and other issues must go on while these are held. A new issue's:
 NEW = {"reads": [("GET", "/issues/{n}"), ("GET", "/issues/{n}/timeline")],
        "writes": [("POST", "/issues/{n}/labels"), ("POST", "/issues/{n}/comments")]}
 # And those of an issue whose text was changed; its labels go in either order.
@@ -44,8 +45,8 @@ def boundaries(requests) -> list[tuple[str, str, str]]:
 
 
 def finish_others(stack, keys: list[str]) -> None:
-    """On every partition of these keys a later event is finished, and then the group has committed once more: an offset that ran
-    ahead of what is held would be committed, too."""
+    """On every partition of these keys a later event is finished, and then the group has committed once more: an offset
+    that ran ahead of what is held would be committed, too."""
     repository, wanted = stack.repository("acme"), {partition_of(key.encode()) for key in keys}
     assert len(wanted) < PARTITIONS
     opened: dict[int, int] = {}
@@ -126,7 +127,7 @@ def test_killed_at_each_boundary_of_an_edited_issue(stack, gate, labeler):
 
 
 def test_killed_after_the_record(stack, labeler):
-    """The decision stands on `predictions`, its event is not committed yet: it is looked at again, and nothing is written."""
+    """The decision is recorded, its event is not committed yet: it is looked at again, and nothing is written."""
     repository = stack.repository("acme")
     labeler.start()
     number = repository.open(BUG_JUPYTER)

@@ -1,4 +1,4 @@
-"""The labeler with a machine account's token instead of an App: the same decisions, and its own doings known by the login."""
+"""The labeler with a token instead of an App: the same decisions, its own doings known by the login."""
 import pytest
 from whole_path import BUG_JUPYTER, CONFIGURATION, FEATURE_PIPELINES, MACHINE
 

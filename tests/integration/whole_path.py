@@ -1,8 +1,9 @@
-"""The whole path for the labeler's tests: sandbox forge → webhooks → nodag-ingest-github → Kafka → nodag-labeler → sandbox.
+"""The whole path for the labeler's tests: sandbox → webhooks → nodag-ingest-github → Kafka → nodag-labeler → sandbox.
 
-Design: one sandbox, one door and one model for all modules, so that no id of a repository ever comes twice on the topics; each test has
-repositories of its own. Each module starts its labeler, and may stop, kill and restart it. Organisations stand for Labeler documents: what
-a test wants of the document it gets by the organisation that it makes its repository in.
+Design: one sandbox, one door and one model for all modules, so that no id of a repository ever comes twice on the
+topics; each test has repositories of its own. Each module starts its labeler, and may stop, kill and restart it.
+Organisations stand for Labeler documents: what a test wants of the document it gets by the organisation of its
+repository.
 
     acme    comment: edit                        quiet   comment: silent
     held    holdback of half of the issues       loose   includes everything
@@ -47,7 +48,8 @@ CONFIGURATION = ".github/issue_label_bot.yaml"
 LABELS = [*history.AREAS, *history.KINDS, "good first issue"]
 
 # Backoff of milliseconds instead of seconds; no sweep unless a test wants one; no budget that tests could use up.
-HASTE = ["--backoff-least", "50ms", "--backoff-most", "500ms", "--sweep-interval", "1d", "--forge-writes-per-hour", "100000"]
+HASTE = ["--backoff-least", "50ms", "--backoff-most", "500ms", "--sweep-interval", "1d",
+         "--forge-writes-per-hour", "100000"]
 
 # A member that dies is missed sooner, and a rebalance is noticed sooner. Six seconds is the least that a broker allows.
 KAFKA_PROPERTIES = "broker.address.family=v4\nsession.timeout.ms=6000\nheartbeat.interval.ms=300\n"
@@ -76,7 +78,8 @@ BUG_JUPYTER = text("notebook server", "kind/bug")
 FEATURE_JUPYTER = text("notebook server", "kind/feature")
 FEATURE_PIPELINES = text("DAG compiler", "kind/feature")
 QUESTION_SERVING = text("inference endpoint", "kind/question")
-NOTHING = {"title": "Minutes of Tuesday's meeting", "body": "Present: ann and bo. We talked about lunch."}  # nothing to write
+# Nothing that most documents let nodag write about.
+NOTHING = {"title": "Minutes of Tuesday's meeting", "body": "Present: ann and bo. We talked about lunch."}
 
 
 @dataclass
@@ -118,8 +121,8 @@ class Repository:
 
     def hands(self, number: int) -> list[tuple[str, str, str]]:
         """Who labelled and unlabelled what, in order."""
-        return [(entry["event"], entry["label"]["name"], entry["actor"]["login"]) for entry in self.look(number)["timeline"]
-                if entry["event"] in ("labeled", "unlabeled")]
+        return [(entry["event"], entry["label"]["name"], entry["actor"]["login"])
+                for entry in self.look(number)["timeline"] if entry["event"] in ("labeled", "unlabeled")]
 
     def key(self, number: int) -> str:
         return f"{self.id}#{number}"
@@ -139,8 +142,8 @@ class Repository:
         """What was asked about this repository after request `since`: method, path below it, status."""
         root = f"/repos/{self.name}"
         return [(request["method"], request["path"][len(root):], request["status"])
-                for request in self.stack.requests(since) if request["path"].startswith(root + "/") or request["path"] == root
-                if method in (None, request["method"])]
+                for request in self.stack.requests(since)
+                if (request["path"] + "/").startswith(root + "/") and method in (None, request["method"])]
 
     def holds_back(self, number: int, share: float) -> bool:
         """Whether the audit holds an issue back: the draw that document.h describes."""
@@ -161,8 +164,8 @@ class Stack:
         self.follower.skip_history()
         self.sandbox_proc, self.sandbox = self._start_sandbox()
         self.door = Daemon(bin_dir / "nodag-ingest-github",
-                           ["--listen", "127.0.0.1:0", "--secret-file", str(folder / "webhook"), "--scope", "*", *self.kafka()],
-                           folder / "door").start()
+                           ["--listen", "127.0.0.1:0", "--secret-file", str(folder / "webhook"), "--scope", "*",
+                            *self.kafka()], folder / "door").start()
         self.hook_url = f"http://127.0.0.1:{self.door.port}/webhooks/github"
         self._make_app()
         self._train()
@@ -174,8 +177,9 @@ class Stack:
 
     def _start_sandbox(self) -> tuple[Proc, Sandbox]:
         ready = self.folder / "sandbox.url"
-        proc = Proc.start([sys.executable, ROOT / "deploy" / "sandbox" / "forge.py", "--port", "0", "--ready-file", ready],
-                          self.folder / "sandbox.log", name="sandbox")
+        program = ROOT / "deploy" / "sandbox" / "forge.py"
+        proc = Proc.start([sys.executable, program, "--port", "0", "--ready-file", ready], self.folder / "sandbox.log",
+                          name="sandbox")
         wait_until(ready.exists, READY_S, "the sandbox to be ready", proc)
         sandbox = Sandbox(ready.read_text(encoding="utf-8").strip())
         sandbox.call("PATCH", "/_sandbox/limits", {"primary_per_hour": 1000000})
@@ -194,13 +198,14 @@ class Stack:
             self.sandbox.post("/_sandbox/apps/nodag/installations", {"account": organisation, "repositories": "all"})
             self.sandbox.post("/_sandbox/apps/robot/installations", {"account": organisation, "repositories": "all"})
         self.sandbox.post("/_sandbox/orgs", {"login": "shut", "members": ["ann"]})
-        self.shut = self.sandbox.post("/_sandbox/apps/nodag/installations", {"account": "shut", "repositories": []})["id"]
+        shut = self.sandbox.post("/_sandbox/apps/nodag/installations", {"account": "shut", "repositories": []})
+        self.shut = shut["id"]
         self.sandbox.post("/_sandbox/orgs", {"login": "token", "members": ["ann", MACHINE]})
         told = self.sandbox.post("/_sandbox/tokens", {"login": MACHINE})
         (self.folder / "token").write_text(told["token"], encoding="utf-8")
         (self.folder / "token").chmod(0o600)
-        self.sandbox.post("/_sandbox/hooks", {"organization": "token", "url": self.hook_url, "secret": SECRET, "ping": False,
-                                              "events": ["issues", "pull_request", "label", "push"]})
+        self.sandbox.post("/_sandbox/hooks", {"organization": "token", "url": self.hook_url, "secret": SECRET,
+                                              "ping": False, "events": ["issues", "pull_request", "label", "push"]})
 
     def _train(self) -> None:
         """The model: generated issues; and texts about nothing, with a label that most documents do not include."""
@@ -218,8 +223,9 @@ class Stack:
         since = (datetime.now(timezone.utc) - timedelta(minutes=10)).strftime("%Y-%m-%dT%H:%M:%SZ")
         rows = [("acme", "acme", COMMON, "  comment: edit"), ("quiet", "quiet", COMMON, "  comment: silent"),
                 ("held", "held", COMMON, "  comment: edit\n  audit: {holdback: 50%}"), ("loose", "loose", '["*"]', ""),
-                ("named", "named", '["*", "lgtm"]', ""), ("clash-one", "clash", COMMON, ""), ("clash-two", "clash", COMMON, ""),
-                ("shut", "shut", COMMON, ""), ("token", "token", COMMON, "  comment: edit")]
+                ("named", "named", '["*", "lgtm"]', ""), ("clash-one", "clash", COMMON, ""),
+                ("clash-two", "clash", COMMON, ""), ("shut", "shut", COMMON, ""),
+                ("token", "token", COMMON, "  comment: edit")]
         documents = [DOCUMENTS.format(name=name, organisation=organisation, include=changes.get(name, include),
                                       model=json.dumps(str(self.model)), since=since, more=more)
                      for name, organisation, include, more in rows]
@@ -233,17 +239,20 @@ class Stack:
 
     # -- for tests ---------------------------------------------------------------------------------------------------
 
-    def repository(self, organisation: str, labels: list | None = None, files: dict | None = None, name: str = "") -> Repository:
+    def repository(self, organisation: str, labels: list | None = None, files: dict | None = None,
+                   name: str = "") -> Repository:
         """A new repository of an organisation."""
         self._count += 1
-        made = self.sandbox.post("/_sandbox/repos", {"full_name": f"{organisation}/{name or f'r{self._count}'}",
-                                                     "labels": LABELS if labels is None else labels, "files": files or {}})
+        made = self.sandbox.post("/_sandbox/repos", {
+            "full_name": f"{organisation}/{name or f'r{self._count}'}", "labels": LABELS if labels is None else labels,
+            "files": files or {}})
         return Repository(self, made["full_name"], made["id"])
 
     def requests(self, since: int) -> list[dict]:
         """REST requests of nodag's after request `since`."""
         found = self.sandbox.get(f"/_sandbox/requests?since={since}")["requests"]
-        return sorted((request for request in found if request["actor"] not in ("anonymous", "ann")), key=lambda r: r["n"])
+        own = [request for request in found if request["actor"] not in ("anonymous", "ann")]
+        return sorted(own, key=lambda request: request["n"])
 
     def last_request(self) -> int:
         return self.sandbox.get("/_sandbox/requests?path=/nothing")["last"]
@@ -268,8 +277,9 @@ class Stack:
         who = (["--forge-token-file", str(self.folder / "token")] if token else
                ["--forge-app-id", self.app_id, "--forge-app-key-file", str(self.folder / "app.pem")])
         static = ["--replica", replica] if replica else []
-        return Daemon(self.bin_dir / "nodag-labeler", ["--document", str(self.document), "--forge-url", url or self.sandbox.url,
-                                                       *who, *self.kafka(), *static, *HASTE, *arguments], self.folder / name)
+        return Daemon(self.bin_dir / "nodag-labeler",
+                      ["--document", str(self.document), "--forge-url", url or self.sandbox.url, *who, *self.kafka(),
+                       *static, *HASTE, *arguments], self.folder / name)
 
     def end(self) -> None:
         self.follower.close()

@@ -2,8 +2,7 @@
  * The models of documents: two joined into one opinion, versions, words, and files that appear,
  * change and are damaged.
  *
- * Design: three small models are trained once: two that share the label "kind/bug" with different words, and one more for a file
- * that changes.
+ * Design: two small models are trained once; both know a label "kind/bug", by different words.
  */
 #include "reactors/labeler/models.h"
 

@@ -112,7 +112,7 @@ static void test_looks(void **state)
     }
 }
 
-/* One warning for an organisation, however many of its repositories are asked for, however often. */
+/* One warning for an organisation, whichever of its repositories are asked for and how often. */
 static void test_hidden_is_said_once(void **state)
 {
     struct bench *bench = *state;
