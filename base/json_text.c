@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 
 /* First allocation of a text that is being written: most records are smaller. */
 #define JSON_WRITER_START_BYTES 1024
@@ -39,28 +40,11 @@ struct json_writer {
     size_t capacity_bytes; /* allocated */
 };
 
-/* Length of the well-formed UTF-8 sequence at `text` (RFC 3629: no surrogates, nothing overlong), or 0. */
-static size_t json_utf8_length(const unsigned char *text, size_t text_bytes)
-{
-    unsigned char first = text[0];
-    size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (length == 0 || first > 0xf4 || length > text_bytes)
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    bool overlong = (first == 0xe0 && text[1] < 0xa0) || (first == 0xf0 && text[1] < 0x90);
-    bool surrogate = first == 0xed && text[1] > 0x9f;
-    bool beyond = first == 0xf4 && text[1] > 0x8f;
-    return overlong || surrogate || beyond ? 0 : length;
-}
-
 size_t json_escape(const char *text, size_t text_bytes, char ret_escaped[JSON_ESCAPE_BYTES])
 {
     static const char short_names[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs: character, its letter */
     unsigned char first = (unsigned char)text[0];
-    size_t length = json_utf8_length((const unsigned char *)text, text_bytes);
+    size_t length = utf8_sequence_bytes((const uint8_t *)text, text_bytes);
     if (length == 0) {
         (void)snprintf(ret_escaped, JSON_ESCAPE_BYTES, "\xef\xbf\xbd"); /* U+FFFD */
         return 1;

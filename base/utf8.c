@@ -75,6 +75,19 @@ size_t utf8_feed(struct utf8 *utf8, const uint8_t *bytes, size_t byte_count)
     return byte_count;
 }
 
+size_t utf8_sequence_bytes(const uint8_t *bytes, size_t byte_count)
+{
+    struct utf8 utf8 = {0};
+    if (byte_count == 0)
+        return 0;
+    if (bytes[0] < 0x80)
+        return 1;
+    if (!utf8_begin(&utf8, bytes[0]) || utf8.left >= byte_count)
+        return 0;
+    size_t rest = utf8.left;
+    return utf8_feed(&utf8, bytes + 1, rest) == rest ? 1 + rest : 0;
+}
+
 void utf8_clean(char *text)
 {
     size_t byte_count = strlen(text);

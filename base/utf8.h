@@ -22,6 +22,9 @@ struct utf8 {
 /* Checks the next piece. Returns `byte_count`, or the index of the first byte that is wrong. Any thread. */
 size_t utf8_feed(struct utf8 *utf8, const uint8_t *bytes, size_t byte_count);
 
+/* Returns the length of the well-formed sequence that begins at `bytes`: 1..4, or 0 if there is none within `byte_count`. Any thread. */
+size_t utf8_sequence_bytes(const uint8_t *bytes, size_t byte_count);
+
 /*
  * Replaces every byte of a NUL-terminated text that is not part of a well-formed sequence by '?': what was cut in the middle of a
  * character, or came from outside, can then stand in JSON. Any thread.

@@ -4,6 +4,9 @@
  * Design: metadata and start offsets are asked for with librdkafka's blocking calls; then
  * everything comes through the bridge. A cluster that falls silent before the end is reached is
  * given STALL_MS.
+ *
+ * Invariant: everything that is published after topic_scan_new began is seen: no partition starts
+ * at an "end" that is looked up later.
  */
 #include "topics/topic_scan.h"
 
@@ -87,7 +90,7 @@ static int scan_ask_partitions(struct topic_scan *scan, const struct bus_kafka_s
     return 0;
 }
 
-/* Finds the offset of one partition where the newest `count` offsets begin. */
+/* Finds the offset of one partition where the newest `count` offsets begin; 0: its end now. */
 static rd_kafka_resp_err_t ask_last(struct topic_scan *scan, int32_t partition, int64_t count,
                                     int64_t *ret_offset)
 {
@@ -99,7 +102,11 @@ static rd_kafka_resp_err_t ask_last(struct topic_scan *scan, int32_t partition, 
     return failed;
 }
 
-/* Finds the offsets of all partitions for a time. */
+/*
+ * Finds the offsets of all partitions for a time. `offsets` has the ends as they were before: they
+ * stay where nothing is as young yet. RD_KAFKA_OFFSET_END would not do: librdkafka looks the end up
+ * again when it begins to fetch, and what came in between would be skipped.
+ */
 static rd_kafka_resp_err_t ask_time(struct topic_scan *scan, int64_t wall_ms, int64_t *offsets)
 {
     rd_kafka_topic_partition_list_t *list =
@@ -110,10 +117,8 @@ static rd_kafka_resp_err_t ask_time(struct topic_scan *scan, int64_t wall_ms, in
         rd_kafka_offsets_for_times(scan->handle, list, QUESTION_TIMEOUT_MS);
     for (int i = 0; i < list->cnt && failed == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
         failed = list->elems[i].err;
-        /*
-         * -1: nothing is as young; RD_KAFKA_OFFSET_END has the same number, and is what is meant.
-         */
-        offsets[list->elems[i].partition] = list->elems[i].offset;
+        if (list->elems[i].offset >= 0)
+            offsets[list->elems[i].partition] = list->elems[i].offset;
     }
     rd_kafka_topic_partition_list_destroy(list);
     return failed;
@@ -128,13 +133,15 @@ static int scan_ask_offsets(struct topic_scan *scan, const struct bus_kafka_sett
     int64_t *offsets = mem_alloc_array((size_t)scan->partition_count, sizeof(*offsets));
     for (int32_t p = 0; p < scan->partition_count && failed == RD_KAFKA_RESP_ERR_NO_ERROR; p++) {
         offsets[p] = RD_KAFKA_OFFSET_BEGINNING;
-        if (start.kind == SCAN_FROM_LAST)
-            failed = ask_last(scan, p, start.value, &offsets[p]);
+        if (start.kind != SCAN_FROM_BEGINNING)
+            failed = ask_last(scan, p, start.kind == SCAN_FROM_LAST ? start.value : 0, &offsets[p]);
     }
     if (start.kind == SCAN_FROM_TIME)
         failed = ask_time(scan, start.value, offsets);
     if (failed != RD_KAFKA_RESP_ERR_NO_ERROR)
         return scan_refused(scan, settings, failed, error);
+    for (int32_t p = 0; p < scan->partition_count; p++)
+        assert(offsets[p] >= 0 || offsets[p] == RD_KAFKA_OFFSET_BEGINNING);
     *ret_offsets = TAKE(offsets);
     return 0;
 }

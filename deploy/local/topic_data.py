@@ -83,7 +83,8 @@ def read_lines(descriptor: int) -> Iterator[dict | None]:
             if not got:
                 break
             *lines, rest = (rest + got).split(b"\n")
-            yield from (json.loads(json.loads(line)["value"]) for line in lines)
+            values = (json.loads(line)["value"] for line in lines)
+            yield from (json.loads(value) for value in values if value)
         yield None
     while True:
         time.sleep(FOLLOW_S)

@@ -18,7 +18,9 @@
  *
  * Invariants: `add` holds only labels that exist in the repository, are included and allowed, are
  * not on the issue, and were not removed by anybody else; `remove` holds only labels that are on
- * the issue by nodag's own hand; nothing is written on a held-back issue.
+ * the issue by nodag's own hand; nothing is written on a held-back issue. One exception to all of
+ * them: undoing a late write gives a person's decision back as it was, whatever document, model and
+ * holdback say now.
  */
 #ifndef NODAG_LABELER_PLAN_H
 #define NODAG_LABELER_PLAN_H

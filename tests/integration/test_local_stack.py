@@ -132,6 +132,7 @@ def test_main_job_on_kafka_then_a_second_run_keeps_the_data(up):
     act = {"do": "open", "as": "you", "repository": "acme/rocket", "title": "The notebook server crashes", "body": ""}
     subprocess.run(["curl", "-sS", "--fail", "-o", "/dev/null", "-d", json.dumps(act), f"{forge}/_sandbox/act"],
                    check=True, timeout=SOON_S)
+    second.wait_for(r"Decision +rocket #125 → ")
     wait_until(lambda: comments_on(forge, 125) == 1, RUN_S, "the labeler to have commented on #125")
     assert second.end(signal.SIGINT) == 0, second.text()
     after = second.summary()

@@ -109,14 +109,6 @@ size_t world_marked_comments(const struct world_issue *issue)
     return count;
 }
 
-bool world_comment_was_deleted(const struct world_issue *issue)
-{
-    for (size_t i = 0; i < issue->entry_count; i++)
-        if (issue->entries[i].kind == WORLD_GONE)
-            return true;
-    return false;
-}
-
 struct world_entry *world_add_entry(struct world *world, struct world_issue *issue,
                                     enum world_entry_kind kind, const char *actor)
 {

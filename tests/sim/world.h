@@ -119,8 +119,6 @@ bool world_has_label(const struct world_issue *issue, const char *label);
 const struct world_entry *world_last_person(const struct world_issue *issue, const char *label);
 /* How many comments with nodag's marker there are now. */
 size_t world_marked_comments(const struct world_issue *issue);
-/* True if somebody deleted a comment of nodag's. */
-bool world_comment_was_deleted(const struct world_issue *issue);
 /* The first broken rule, or NULL; borrowed. */
 const char *world_violation(const struct world *world);
 /* How many requests of a method were made. */

@@ -71,11 +71,32 @@ static void test_byte_by_byte(void **state)
     }
 }
 
+/* Walking by sequences stops at the beginning of the first one that is not well-formed. */
+static void test_sequence_by_sequence(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        const uint8_t *text = (const uint8_t *)cases[i].text;
+        size_t byte_count = strlen(cases[i].text);
+        size_t expected = cases[i].bad_at;
+        while (cases[i].left > 0 && expected > 0 && text[expected] < 0xc2)
+            expected--; /* back to the head of the sequence that is not complete */
+        if (cases[i].left > 0 && expected == cases[i].bad_at)
+            expected--;
+        size_t at = 0;
+        for (size_t step = 1; step > 0; at += step)
+            step = utf8_sequence_bytes(text + at, byte_count - at);
+        if (at != expected)
+            fail_msg("case %zu: stopped at %zu, not at %zu", i, at, expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_byte_by_byte),
+        cmocka_unit_test(test_sequence_by_sequence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
