@@ -153,8 +153,7 @@ static int file_write_open(int fd, const char *path, const void *bytes, size_t b
     return 0;
 }
 
-/* Makes a rename in the folder of `path` survive a crash; a file system that cannot is no failure. */
-static void file_sync_folder(const char *path)
+void file_sync_folder(const char *path)
 {
     CLEANUP(mem_free) char *copy = mem_copy_text(path);
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -41,6 +41,10 @@ int file_read_secret(const char *path, struct buffer *buffer, struct error *erro
 int file_write_atomically(const char *path, const void *bytes, size_t byte_count,
                           struct error *error) MUST_CHECK;
 
+/* Makes a rename in the folder of `path` survive a crash; a file system that cannot is no failure. Any
+ * thread. */
+void file_sync_folder(const char *path);
+
 /* A watch over a set of paths. */
 struct file_watch;
 

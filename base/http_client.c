@@ -14,7 +14,7 @@
  * Invariants: done is called from the loop's callbacks alone, never from http_send; a call is in client->calls
  * until its done is about to run. Source: curl_multi_socket_action(3), CURLMOPT_SOCKETFUNCTION(3), curl_url(3).
  */
-#include "base/http_client.h"
+#include "base/http_client_internal.h"
 
 #include <assert.h>
 #include <curl/curl.h>
@@ -37,52 +37,10 @@
 /* Idle connections kept for reuse, to all hosts together. */
 #define CLIENT_KEPT_CONNECTIONS 8
 
-/* Most bytes of an answer's headers, all hops together. */
-#define CLIENT_HEADERS_MAX_BYTES ((size_t)256 << 10)
-
 /* Redirects worth following for a GET. */
 static const int redirect_statuses[] = {301, 302, 303, 307, 308};
 
-/* The first member is the interface, so that a pointer to it is a pointer to us. */
-struct curl_client {
-    struct http_client interface;
-    struct loop *loop;        /* borrowed */
-    CURLM *multi;             /* owned */
-    struct loop_timer *timer; /* owned */
-    char *user_agent;         /* owned */
-    char *ca_file;            /* owned, or NULL */
-    struct http_call *calls;  /* list of what is under way */
-    bool finishing;           /* done callbacks are running */
-};
-
-struct http_call {
-    struct curl_client *client; /* borrowed */
-    CURL *easy;                 /* owned */
-    struct curl_slist *headers; /* owned */
-    char *body;                 /* owned copy of the request's body */
-    bool is_get;                /* redirects may be followed */
-    int redirects_left;
-    int64_t due_ms;       /* when the total time is over */
-    struct buffer answer; /* the answer's body */
-    size_t header_bytes;  /* of the answer's headers so far */
-    bool too_large;       /* a limit of the answer was passed */
-    char error_text[CURL_ERROR_SIZE];
-    char *label; /* method and URL without query and user, for error texts; owned */
-    http_done_fn done;
-    void *argument;
-    struct http_call *previous;
-    struct http_call *next;
-};
-
-/* libcurl fails to set an option only if it was built without it or is out of memory: neither can be handled. */
-static void check_easy(CURLcode code)
-{
-    if (code != CURLE_OK) {
-        fprintf(stderr, "nodag: libcurl: %s\n", curl_easy_strerror(code));
-        abort();
-    }
-}
-
+/* libcurl fails only where it was built without something or is out of memory: neither can be handled. */
 static void check_multi(CURLMcode code)
 {
     if (code != CURLM_OK) {
@@ -114,99 +72,6 @@ static void call_free(struct http_call *call)
     free(call);
 }
 
-static size_t on_answer_bytes(char *bytes, size_t one, size_t byte_count, void *argument)
-{
-    (void)one;
-    struct http_call *call = argument;
-    if (buffer_append(&call->answer, bytes, byte_count) == 0)
-        return byte_count;
-    call->too_large = true;
-    return CURL_WRITEFUNC_ERROR;
-}
-
-static size_t on_header_bytes(char *bytes, size_t one, size_t byte_count, void *argument)
-{
-    (void)bytes;
-    (void)one;
-    struct http_call *call = argument;
-    call->header_bytes += byte_count;
-    if (call->header_bytes <= CLIENT_HEADERS_MAX_BYTES)
-        return byte_count;
-    call->too_large = true;
-    return CURL_WRITEFUNC_ERROR;
-}
-
-static void call_add_header(struct http_call *call, const char *name, const char *value)
-{
-    assert(strpbrk(name, "\r\n:") == NULL && strpbrk(value, "\r\n") == NULL);
-    CLEANUP(mem_free)
-    char *line = value[0] != '\0' ? mem_format("%s: %s", name, value) : mem_format("%s;", name);
-    struct curl_slist *grown = curl_slist_append(call->headers, line);
-    if (grown == NULL)
-        check_easy(CURLE_OUT_OF_MEMORY);
-    call->headers = grown;
-}
-
-static void call_set_headers(struct http_call *call, const struct http_request *request)
-{
-    assert(request->header_count <= HTTP_REQUEST_HEADERS_MAX);
-    bool has_type = false;
-    for (size_t i = 0; i < request->header_count; i++) {
-        call_add_header(call, request->headers[i].name, request->headers[i].value);
-        has_type = has_type || strcasecmp(request->headers[i].name, "Content-Type") == 0;
-    }
-    /* What libcurl would add by itself: an Expect that costs a round trip, and a form's type. */
-    call->headers = curl_slist_append(call->headers, "Expect:");
-    if (!has_type)
-        call->headers = curl_slist_append(call->headers, "Content-Type:");
-    check_easy(curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers));
-}
-
-static void call_set_method(struct http_call *call, const struct http_request *request)
-{
-    CURL *easy = call->easy;
-    if (request->body != NULL || strcmp(request->method, "POST") == 0) {
-        call->body = mem_copy_bytes(request->body, request->body != NULL ? request->body_bytes : 0);
-        curl_off_t body_bytes = request->body != NULL ? (curl_off_t)request->body_bytes : 0;
-        check_easy(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body));
-        check_easy(curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, body_bytes));
-    }
-    if (strcmp(request->method, "HEAD") == 0)
-        check_easy(curl_easy_setopt(easy, CURLOPT_NOBODY, 1L));
-    else
-        check_easy(curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method));
-    call->is_get = strcmp(request->method, "GET") == 0;
-    /*
-     * On a reused connection that dies without an answer libcurl sends again by itself; a write must not happen
-     * twice.
-     */
-    if (!call->is_get)
-        check_easy(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L));
-}
-
-/* What every request has in common. */
-static void call_set_policy(struct http_call *call)
-{
-    CURL *easy = call->easy;
-    const struct curl_client *client = call->client;
-    check_easy(curl_easy_setopt(easy, CURLOPT_PRIVATE, call));
-    check_easy(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error_text));
-    check_easy(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
-    check_easy(curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https"));
-    check_easy(curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2));
-    /* Else a name look-up that is cut off would be waited for, and the loop with it. */
-    check_easy(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
-    check_easy(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer_bytes));
-    check_easy(curl_easy_setopt(easy, CURLOPT_WRITEDATA, call));
-    check_easy(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header_bytes));
-    check_easy(curl_easy_setopt(easy, CURLOPT_HEADERDATA, call));
-    check_easy(
-        curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->answer.limit_bytes));
-    check_easy(curl_easy_setopt(easy, CURLOPT_USERAGENT, client->user_agent));
-    if (client->ca_file != NULL)
-        check_easy(curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file));
-}
-
 /* Hands the call to libcurl, for its first or a further hop. */
 static void call_start(struct http_call *call, const char *url)
 {
@@ -214,9 +79,9 @@ static void call_start(struct http_call *call, const char *url)
     if (left_ms < 1)
         left_ms = 1;
     int64_t connect_ms = left_ms < CLIENT_CONNECT_TIMEOUT_MS ? left_ms : CLIENT_CONNECT_TIMEOUT_MS;
-    check_easy(curl_easy_setopt(call->easy, CURLOPT_URL, url));
-    check_easy(curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)left_ms));
-    check_easy(curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms));
+    http_check_easy(curl_easy_setopt(call->easy, CURLOPT_URL, url));
+    http_check_easy(curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)left_ms));
+    http_check_easy(curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms));
     check_multi(curl_multi_add_handle(call->client->multi, call->easy));
 }
 
@@ -238,10 +103,8 @@ static struct http_call *client_send(struct http_client *interface,
                    (request->timeout_ms > 0 ? request->timeout_ms : HTTP_CLIENT_TIMEOUT_MS);
     call->easy = curl_easy_init();
     if (call->easy == NULL)
-        check_easy(CURLE_OUT_OF_MEMORY);
-    call_set_policy(call);
-    call_set_headers(call, request);
-    call_set_method(call, request);
+        http_check_easy(CURLE_OUT_OF_MEMORY);
+    http_call_prepare(call, request);
     call->next = client->calls;
     if (call->next != NULL)
         call->next->previous = call;
@@ -272,6 +135,8 @@ static int classify(const struct http_call *call, CURLcode code)
 {
     if (call->too_large)
         return ERR_TOO_LARGE;
+    if (call->stream_ended)
+        return ERR_CANCELLED;
     switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
         return ERR_TIMEOUT;
@@ -298,8 +163,8 @@ static bool call_redirect(struct http_call *call, long status)
         return false;
     const char *from = NULL;
     const char *to = NULL;
-    check_easy(curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &from));
-    check_easy(curl_easy_getinfo(call->easy, CURLINFO_REDIRECT_URL, &to));
+    http_check_easy(curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &from));
+    http_check_easy(curl_easy_getinfo(call->easy, CURLINFO_REDIRECT_URL, &to));
     if (from == NULL || to == NULL || !http_url_same_origin(from, to))
         return false;
     CLEANUP(mem_free) char *target = mem_copy_text(to);
@@ -318,11 +183,13 @@ static void call_finish(struct http_call *call, CURLcode code)
         const char *why = call->error_text[0] != '\0' ? call->error_text : curl_easy_strerror(code);
         if (call->too_large)
             why = "the answer is over its size limit";
+        else if (call->stream_ended)
+            why = "ended before the body was complete";
         error_set(&error, classify(call, code), "%s: %s", call->label, why);
     } else {
         long status = 0;
-        check_easy(curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status));
-        check_easy(curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &response.final_url));
+        http_check_easy(curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status));
+        http_check_easy(curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &response.final_url));
         response.status = (int)status;
         response.body = call->answer.data != NULL ? call->answer.data : "";
         response.body_bytes = call->answer.size_bytes;
@@ -345,8 +212,8 @@ static void client_collect(struct curl_client *client)
         CURL *easy = message->easy_handle;
         struct http_call *call = NULL;
         long status = 0;
-        check_easy(curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call));
-        check_easy(curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status));
+        http_check_easy(curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call));
+        http_check_easy(curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status));
         check_multi(curl_multi_remove_handle(client->multi, easy)); /* ends `message` */
         if (code != CURLE_OK || !call_redirect(call, status))
             call_finish(call, code);
@@ -413,7 +280,7 @@ static int on_timeout(CURLM *multi, long delay_ms, void *client_pointer)
 struct http_client *http_client_new_curl(struct loop *loop,
                                          const struct http_client_settings *settings)
 {
-    check_easy(curl_global_init(CURL_GLOBAL_DEFAULT));
+    http_check_easy(curl_global_init(CURL_GLOBAL_DEFAULT));
     struct curl_client *client = MEM_NEW(struct curl_client);
     client->interface = (struct http_client){.send = client_send, .cancel = client_cancel};
     client->loop = loop;
@@ -423,7 +290,7 @@ struct http_client *http_client_new_curl(struct loop *loop,
     client->timer = loop_timer_new(loop, client_on_timer, client);
     client->multi = curl_multi_init();
     if (client->multi == NULL)
-        check_easy(CURLE_OUT_OF_MEMORY);
+        http_check_easy(CURLE_OUT_OF_MEMORY);
     long connections_max = settings->connections_max;
     if (connections_max <= 0)
         connections_max = CLIENT_DEFAULT_CONNECTIONS;

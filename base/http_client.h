@@ -14,6 +14,7 @@
 #ifndef NODAG_BASE_HTTP_CLIENT_H
 #define NODAG_BASE_HTTP_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,29 @@ struct http_header {
     const char *value; /* without line ends (asserted) */
 };
 
+/* Keys for AWS Signature Version 4, which S3 and what behaves as S3 ask for; texts borrowed until
+ * http_send returns, and never part of an error's text. */
+struct http_aws_signature {
+    const char *region;            /* e.g. eu-central-1 */
+    const char *service;           /* e.g. s3 */
+    const char *access_key_id;     /* without a colon (asserted) */
+    const char *secret_access_key; /* its secret */
+};
+
+/*
+ * Bodies that are too large to be held: pieces go through these functions, on the loop thread, until
+ * `done` runs or the call is cancelled.
+ */
+struct http_stream {
+    /* Writes the next piece of the request's body, 1..room bytes, and returns its size; 0 ends the
+     * request with ERR_CANCELLED. NULL: the request's body is `body`. */
+    size_t (*read)(void *argument, char *ret_bytes, size_t room_bytes);
+    /* Takes the next piece of a body that was answered with 2xx, whose response->body is then empty;
+     * false ends the request with ERR_CANCELLED. NULL: it is collected. */
+    bool (*take)(void *argument, const char *bytes, size_t byte_count);
+    void *argument; /* of both; borrowed */
+};
+
 /* A request; everything is borrowed until http_send returns. */
 struct http_request {
     const char *method;                                   /* GET, POST, PATCH, PUT, DELETE */
@@ -44,10 +68,12 @@ struct http_request {
     struct http_header headers[HTTP_REQUEST_HEADERS_MAX]; /* first header_count are used */
     size_t header_count;                                  /* 0..HTTP_REQUEST_HEADERS_MAX */
     const char *body;                                     /* or NULL */
-    size_t body_bytes;                                    /* length of body */
-    int64_t timeout_ms;                                   /* total; 0: HTTP_CLIENT_TIMEOUT_MS */
-    size_t body_max_bytes; /* of the answer; 0: HTTP_CLIENT_BODY_MAX_BYTES */
-    int redirects_max;     /* 0: HTTP_CLIENT_REDIRECTS_MAX; -1: follow none */
+    size_t body_bytes;                    /* length of body, or of what stream.read gives */
+    struct http_stream stream;            /* bodies that are not held; zero: none */
+    const struct http_aws_signature *aws; /* how to sign; NULL: not at all */
+    int64_t timeout_ms;                   /* total; 0: HTTP_CLIENT_TIMEOUT_MS */
+    size_t body_max_bytes;                /* of the answer; 0: HTTP_CLIENT_BODY_MAX_BYTES */
+    int redirects_max;                    /* 0: HTTP_CLIENT_REDIRECTS_MAX; -1: follow none */
 };
 
 /* An answer; borrowed, valid during the callback. */
@@ -64,7 +90,7 @@ struct http_response {
 /*
  * What came of a request. code 0: `response` is the answer, whatever its status. Else `response` is
  * NULL and code is ERR_TIMEOUT, ERR_UNAVAILABLE (no connection, name not found, TLS, connection
- * cut), ERR_TOO_LARGE, ERR_INPUT (URL), with a text in `error`. Loop thread.
+ * cut), ERR_TOO_LARGE, ERR_INPUT (URL), ERR_CANCELLED (by a function of its stream), with a text in `error`. Loop thread.
  */
 typedef void (*http_done_fn)(void *argument, int code, const struct http_response *response,
                              const struct error *error);
