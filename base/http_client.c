@@ -14,7 +14,7 @@
  * Invariants: done is called from the loop's callbacks alone, never from http_send; a call is in client->calls
  * until its done is about to run. Source: curl_multi_socket_action(3), CURLMOPT_SOCKETFUNCTION(3), curl_url(3).
  */
-#include "base/http_client_internal.h"
+#include "base/http_client.h"
 
 #include <assert.h>
 #include <curl/curl.h>
@@ -25,6 +25,7 @@
 #include <strings.h>
 
 #include "base/buffer.h"
+#include "base/http_client_internal.h"
 #include "base/http_url.h"
 #include "base/memory.h"
 

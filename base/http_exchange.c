@@ -6,8 +6,9 @@
  *
  *      in on_end or later         queued in the last callback; a later one resumes the suspended connection
  *      earlier, short rest        the rest is dropped as it comes, then as above: the connection lives on
- *      earlier, long rest         in on_head: queued at once; in the body: written straight to the socket, which the
- *                                 library is only reading from at that point; then the connection is closed
+ *      earlier, long rest         in on_head: queued at once; in the body: written straight to the socket or the TLS
+ *                                 session, which the library is only reading from at that point; then the connection
+ *                                 is closed
  *
  * Invariants: nothing of a body reaches the handler after an answer; counted_bytes of all exchanges sum up to
  * server->bodies_bytes.
@@ -42,10 +43,12 @@
 /* Content type where an answer names none. */
 #define HTTP_DEFAULT_CONTENT_TYPE "text/plain; charset=utf-8"
 
-/* A name to count. */
+/* A name to count, and where its values go. */
 struct header_count {
     const char *name;
     size_t count;
+    const char **values; /* room for values_max */
+    size_t values_max;
 };
 
 /* ---- the rest of a body ---- */
@@ -95,10 +98,22 @@ static struct MHD_Response *response_new(const struct http_exchange *exchange,
     return response;
 }
 
+/* Writes bytes to the client past the library. Returns false if nothing can be said yet or any more. */
+static bool send_bytes(struct http_connection *connection, const struct buffer *text)
+{
+    if (connection->tls_pair != NULL)
+        return http_tls_send(connection, text->data, text->size_bytes);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info != NULL && send(info->connect_fd, text->data, text->size_bytes,
+                                MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text->size_bytes;
+}
+
 /*
- * Writes an answer straight to the socket. What does not fit into the socket's buffer is lost: answers are short.
+ * Writes an answer straight to the client. What does not fit into the socket's buffer is lost: answers are short.
+ * Returns true if it was written.
  */
-static void send_raw(struct http_connection *connection, const struct http_answer *answer)
+static bool send_raw(struct http_connection *connection, const struct http_answer *answer)
 {
     CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(HTTP_RAW_MAX_BYTES);
     int code = buffer_append_format(
@@ -114,10 +129,7 @@ static void send_raw(struct http_connection *connection, const struct http_answe
         code = buffer_append_text(&text, "\r\n");
     if (code == 0)
         code = buffer_append(&text, answer->body, answer->body_bytes);
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (code == 0 && info != NULL)
-        (void)send(info->connect_fd, text.data, text.size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return code == 0 && send_bytes(connection, &text);
 }
 
 /* Ends a connection whose answer was sent raw. Within an access callback the library is told by its result. */
@@ -127,6 +139,7 @@ static void connection_cut(struct http_connection *connection)
     connection->linger = true;
     if (connection->exchange != NULL && connection->exchange == connection->server->current)
         return;
+    http_tls_close(connection);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info != NULL)
@@ -155,12 +168,14 @@ void http_connection_refuse(struct http_connection *connection, int status, cons
     char body[HTTP_TEXT_MAX_BYTES];
     (void)snprintf(body, sizeof(body), "%s\n", text);
     const struct http_answer answer = text_answer(status, body);
-    send_raw(connection, &answer);
+    bool is_said = send_raw(connection, &answer);
     if (connection->exchange != NULL) {
         connection->exchange->answered = true;
         connection->exchange->status = status;
     }
-    tell_refusal(connection->server, status);
+    /* A handshake that was not completed was no request. */
+    if (is_said || connection->phase != HTTP_PHASE_WAITING)
+        tell_refusal(connection->server, status);
     connection_cut(connection);
 }
 
@@ -174,7 +189,7 @@ void http_answer(struct http_exchange *exchange, const struct http_answer *answe
     if (connection->cut)
         return;
     if (connection->phase == HTTP_PHASE_BODY && !rest_is_droppable(exchange)) {
-        send_raw(connection, answer);
+        (void)send_raw(connection, answer);
         connection_cut(connection);
         return;
     }
@@ -238,10 +253,11 @@ static enum MHD_Result begin_exchange(struct http_exchange *exchange, const char
 /*
  * Returns true if the client closed its side in the midst of a body whose length is known. The library is woken by
  * edges and misses an end that came together with the last bytes; it would hold the request until its idle timeout.
+ * Not so with TLS, where it reads until there is nothing more; the end may come before what GnuTLS still holds.
  */
 static bool body_is_cut(const struct http_exchange *exchange)
 {
-    if (rest_of_body(exchange) <= 0)
+    if (exchange->connection->tls_pair != NULL || rest_of_body(exchange) <= 0)
         return false;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(exchange->connection->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -375,18 +391,27 @@ static enum MHD_Result count_header(void *argument, enum MHD_ValueKind kind, con
                                     const char *value)
 {
     (void)kind;
-    (void)value;
     struct header_count *wanted = argument;
-    wanted->count += strcasecmp(name, wanted->name) == 0;
+    if (strcasecmp(name, wanted->name) != 0)
+        return MHD_YES;
+    if (wanted->count < wanted->values_max)
+        wanted->values[wanted->count] = value != NULL ? value : "";
+    wanted->count++;
     return MHD_YES;
+}
+
+size_t http_exchange_header_values(const struct http_exchange *exchange, const char *name,
+                                   const char **ret_values, size_t values_max)
+{
+    struct header_count wanted = {.name = name, .values = ret_values, .values_max = values_max};
+    (void)MHD_get_connection_values(exchange->connection->mhd, MHD_HEADER_KIND, count_header,
+                                    &wanted);
+    return wanted.count;
 }
 
 size_t http_exchange_header_count(const struct http_exchange *exchange, const char *name)
 {
-    struct header_count wanted = {.name = name};
-    (void)MHD_get_connection_values(exchange->connection->mhd, MHD_HEADER_KIND, count_header,
-                                    &wanted);
-    return wanted.count;
+    return http_exchange_header_values(exchange, name, NULL, 0);
 }
 
 int64_t http_exchange_content_length(const struct http_exchange *exchange)

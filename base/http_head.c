@@ -28,9 +28,15 @@
 /* Digits of the largest Content-Length that fits int64_t for certain. */
 #define HTTP_LENGTH_DIGITS_MAX 18
 
+/* Longest end of a line, and of a head: that of its last header and of the empty line. */
+#define HTTP_LINE_END_BYTES 2
+/* See above. */
+#define HTTP_HEAD_END_BYTES (2 * HTTP_LINE_END_BYTES)
+
 /* What one walk over the headers finds. */
 struct header_scan {
-    bool malformed;       /* a name that is no token, or a control character in a value */
+    const char *read_to; /* the head up to here is accounted for */
+    bool malformed; /* a name that is no token, a control character in a value, bytes in neither */
     unsigned lengths;     /* Content-Length headers */
     unsigned encodings;   /* Transfer-Encoding headers */
     unsigned hosts;       /* Host headers */
@@ -58,6 +64,25 @@ static bool is_field_value(const char *text)
     return true;
 }
 
+/*
+ * Returns true if between two places of the head stand blanks, then at most `end_max_bytes` of line ends, and nothing
+ * else. The library (0.9.75) ends names and values at a NUL byte that the client sent, adds a folded line to the
+ * header's name, and takes a line that begins with a colon for the end of the head: in each case a proxy before us
+ * would read another request than it. It parses in place, writing NUL bytes for separators, so that what it passed
+ * over is still there.
+ */
+static bool line_ends_between(const char *from, const char *to, size_t end_max_bytes)
+{
+    while (from < to && (*from == ' ' || *from == '\t'))
+        from++;
+    if (from > to || (size_t)(to - from) > end_max_bytes)
+        return false;
+    for (; from < to; from++)
+        if (*from != '\0' && *from != '\r' && *from != '\n')
+            return false;
+    return true;
+}
+
 /* Counts a value of any kind, and the text of cookies, which the library copies. */
 static enum MHD_Result measure_value(void *argument, enum MHD_ValueKind kind, const char *name,
                                      const char *value)
@@ -76,8 +101,10 @@ static enum MHD_Result scan_header(void *argument, enum MHD_ValueKind kind, cons
     struct header_scan *scan = argument;
     if (value == NULL)
         value = "";
-    if (!is_token(name) || !is_field_value(value))
+    if (!line_ends_between(scan->read_to, name, HTTP_LINE_END_BYTES) || !is_token(name) ||
+        !is_field_value(value))
         scan->malformed = true;
+    scan->read_to = value + strlen(value);
     if (strcasecmp(name, "Content-Length") == 0) {
         scan->lengths++;
         scan->length = value;
@@ -102,9 +129,13 @@ static int64_t parse_length(const char *text)
 /* Judges the framing (RFC 9112 §3.2, §6.1, §6.3) and notes it in the exchange. */
 static struct http_refusal judge_framing(struct http_exchange *exchange, const char *version)
 {
-    struct header_scan scan = {.malformed = false};
-    (void)MHD_get_connection_values(exchange->connection->mhd, MHD_HEADER_KIND, scan_header, &scan);
-    if (scan.malformed)
+    struct MHD_Connection *mhd = exchange->connection->mhd;
+    struct header_scan scan = {.read_to = version + strlen(version)};
+    (void)MHD_get_connection_values(mhd, MHD_HEADER_KIND, scan_header, &scan);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    if (scan.malformed || info == NULL ||
+        !line_ends_between(scan.read_to, exchange->method + info->header_size, HTTP_HEAD_END_BYTES))
         return (struct http_refusal){400, "a header has a malformed name or value"};
     if (scan.lengths > 0 && scan.encodings > 0)
         return (struct http_refusal){400, "send Content-Length or Transfer-Encoding, not both"};

@@ -1,7 +1,8 @@
 /*
  * Lingering close: see http_linger_start in http_server_internal.h.
  *
- * The library has sent its answer and shut its side down; we hold a duplicate of the descriptor. The connection
+ * The library has sent its answer and shut its side down, in TLS by a close_notify alone: the end of the stream is ours
+ * to send then, or it would wait for the drain's end. We hold a duplicate of the descriptor. The connection
  * ends when the client closes it, or at a limit of time or size, whichever is first.
  */
 
@@ -81,6 +82,7 @@ void http_linger_start(struct http_server *server, int fd)
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0)
         return;
+    (void)shutdown(copy, SHUT_WR);
     struct http_linger *linger = MEM_NEW(struct http_linger);
     linger->server = server;
     linger->fd = copy;

@@ -8,7 +8,8 @@
  *
  * Time limits: all connections in one phase have the same limit, so a list in order of arrival is in order of
  * expiry, and one loop timer serves both lists. WAITING ends by the library's idle timeout where nothing comes;
- * what trickles bytes and never completes a request line is ended by ours, idle and request timeout together.
+ * what trickles bytes and never completes a request line is ended by ours, idle and request timeout together. A TLS
+ * handshake is part of WAITING; the library counts its bytes for nothing, so that its idle timeout ends it.
  * Source: the libmicrohttpd manual, MHD_start_daemon(3), MHD_get_timeout(3).
  */
 #include "base/http_server.h"
@@ -16,6 +17,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/http_server_internal.h"
@@ -40,11 +42,14 @@
 /* Runs of the library in one turn of the loop: a resumed request needs two, and a flood must not starve others. */
 #define HTTP_RUNS_PER_TURN 4
 
-/* Turns in a row in which the library wants to run again but nothing comes of it, before it is made to wait. */
-#define HTTP_IDLE_TURNS_MAX 8
+/* Runs in a row in which the library wants to run again but nothing comes of it, before it is made to wait. */
+#define HTTP_IDLE_RUNS_MAX 32
+
+/* The same with TLS, where a stalled handshake, which each run looks at in vain, is nothing rare. */
+#define HTTP_TLS_IDLE_RUNS_MAX 8
 
 /* How long it then waits: costs next to nothing, and a stuck connection ends at its deadline. */
-#define HTTP_IDLE_TURN_DELAY_MS 10
+#define HTTP_IDLE_DELAY_MS 10
 
 /* ---- phases and deadlines ---- */
 
@@ -173,31 +178,42 @@ static void server_plan_run(struct http_server *server, int64_t delay_ms)
 }
 
 /*
- * Returns how long the library may rest when it asks to run again at once. A connection whose buffer is full of
- * what cannot be parsed, such as an endless chunk extension, makes it ask for ever (0.9.75): it must not take the
- * processor.
+ * Returns true if the library shall rest though it asks to run again at once. A connection whose buffer is full of
+ * what cannot be parsed, such as an endless chunk extension, makes it ask for ever (0.9.75), and so does a TLS handshake
+ * that waits for its client (to 1.0.1: only reading a record tells it that a socket is empty): they must not take the
+ * processor. Whatever comes in ends the rest.
  */
-static int64_t server_rest_ms(struct http_server *server)
+static bool server_may_rest(const struct http_server *server)
 {
-    server->idle_turns = server->progress ? 0 : server->idle_turns + 1;
-    return server->idle_turns > HTTP_IDLE_TURNS_MAX ? HTTP_IDLE_TURN_DELAY_MS : 0;
+    bool has_tls = server->settings.tls != NULL;
+    return server->idle_runs > (has_tls ? HTTP_TLS_IDLE_RUNS_MAX : HTTP_IDLE_RUNS_MAX);
+}
+
+/* One run. Returns true if the library wants another within `ret_timeout_ms`. */
+static bool server_run_once(struct http_server *server, MHD_UNSIGNED_LONG_LONG *ret_timeout_ms)
+{
+    server->progress = false;
+    server->running = true;
+    server->run_count++;
+    (void)MHD_run(server->mhd);
+    server->running = false;
+    server->idle_runs = server->progress ? 0 : server->idle_runs + 1;
+    return MHD_get_timeout(server->mhd, ret_timeout_ms) == MHD_YES;
 }
 
 static void server_run(struct http_server *server)
 {
     assert(!server->running);
-    server->progress = false;
     MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
     bool has_timeout = true;
-    for (int i = 0; i < HTTP_RUNS_PER_TURN && has_timeout && timeout_ms == 0; i++) {
-        server->running = true;
-        server->run_count++;
-        (void)MHD_run(server->mhd);
-        server->running = false;
-        has_timeout = MHD_get_timeout(server->mhd, &timeout_ms) == MHD_YES;
+    bool goes_on = true;
+    for (int i = 0; i < HTTP_RUNS_PER_TURN && goes_on; i++) {
+        has_timeout = server_run_once(server, &timeout_ms);
+        goes_on = has_timeout && timeout_ms == 0 &&
+                  !(server->settings.tls != NULL && server_may_rest(server));
     }
     if (has_timeout && timeout_ms == 0)
-        server_plan_run(server, server_rest_ms(server));
+        server_plan_run(server, server_may_rest(server) ? HTTP_IDLE_DELAY_MS : 0);
     else if (has_timeout)
         server_plan_run(server, (int64_t)timeout_ms);
 }
@@ -247,7 +263,15 @@ static void connection_start(struct http_server *server, struct MHD_Connection *
     connection->mhd = mhd;
     connection->phase = HTTP_PHASE_WAITING;
     deadlines_append(&server->waiting, connection);
+    http_tls_begin(connection);
     *socket_context = connection;
+}
+
+/* Returns true if the client has sent what nobody read: the library refused it before it was a request. */
+static bool has_unread(int fd)
+{
+    int unread_bytes = 0;
+    return ioctl(fd, FIONREAD, &unread_bytes) == 0 && unread_bytes > 0;
 }
 
 static void connection_end(struct http_server *server, struct MHD_Connection *mhd,
@@ -261,9 +285,10 @@ static void connection_end(struct http_server *server, struct MHD_Connection *mh
     http_connection_set_phase(connection, HTTP_PHASE_CLOSED);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (connection->linger && !server->stopping && info != NULL)
+    if (!server->stopping && info != NULL && (connection->linger || has_unread(info->connect_fd)))
         http_linger_start(server, info->connect_fd);
     *socket_context = NULL;
+    http_tls_end(connection);
     connection->magic = 0;
     free(connection);
     /* At its limit of connections or descriptors the library does not listen; it looks again when it runs. */
@@ -340,15 +365,21 @@ static bool start_library(struct http_server *server, int listen_fd)
 {
     const struct http_server_settings *settings = &server->settings;
     unsigned idle_s = (unsigned)((settings->idle_timeout_ms + 999) / 1000);
+    const struct MHD_OptionItem tls_options[] = {
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, HTTP_TLS_PRIORITIES},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)http_tls_no_certificate},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    bool has_tls = settings->tls != NULL;
     server->mhd = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_exchange_on_access, server,
-        MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listen_fd, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        settings->header_max_bytes + HTTP_POOL_EXTRA_BYTES, MHD_OPTION_CONNECTION_LIMIT,
-        settings->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (has_tls ? MHD_USE_TLS : 0U), 0, NULL, NULL,
+        http_exchange_on_access, server, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listen_fd,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, settings->header_max_bytes + HTTP_POOL_EXTRA_BYTES,
+        MHD_OPTION_CONNECTION_LIMIT, settings->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         settings->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
-        MHD_OPTION_END);
+        MHD_OPTION_ARRAY, has_tls ? tls_options : &tls_options[2], MHD_OPTION_END);
     return server->mhd != NULL;
 }
 

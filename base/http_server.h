@@ -26,6 +26,11 @@
  * the request line) 501  unknown transfer coding         503  bodies_max_bytes reached, with
  * Retry-After
  *
+ * With TLS (1.2 or 1.3, settings.tls) all of this holds as on plain TCP. Time limits count from the
+ * accepted connection: a handshake that is not complete after idle_timeout_ms is closed without a
+ * word, as is what speaks plain HTTP, older TLS or anything else; nobody is told of them. Answers end
+ * with close_notify. See http_tls_connection.c.
+ *
  * Invariants: on_close is called once for each on_head; after it the request is gone; header, body,
  * total-time and connection limits hold before any callback sees the data; the sum of the bodies in
  * flight, counted as they are received, stays within `bodies_max_bytes`, and its last eighth is
@@ -42,6 +47,9 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/loop.h"
+
+/* A certificate and its key: see http_tls.h. */
+struct http_tls;
 
 /* A server. */
 struct http_server;
@@ -97,6 +105,8 @@ struct http_server_settings {
     int64_t idle_timeout_ms; /* without any byte, then close; rounded up to whole seconds [10 s] */
     int64_t request_timeout_ms; /* from the request line to the complete body; then 408 and close
                                    [30 s] */
+    const struct http_tls *tls; /* the certificate to show (http_tls.h); borrowed for the server's
+                                   life [NULL: plain HTTP] */
 };
 
 /* Room for a numeric host address with its NUL. */
@@ -142,6 +152,11 @@ const char *http_exchange_header(const struct http_exchange *exchange, const cha
 
 /* Returns how often a header was sent: 0, 1, more. */
 size_t http_exchange_header_count(const struct http_exchange *exchange, const char *name);
+
+/* Writes the values of a header in the order in which they were sent, the first `values_max` of
+ * them (borrowed); returns how often it was sent. */
+size_t http_exchange_header_values(const struct http_exchange *exchange, const char *name,
+                                   const char **ret_values, size_t values_max);
 
 /* Returns the declared Content-Length, or -1 for none (chunked or no body). */
 int64_t http_exchange_content_length(const struct http_exchange *exchange);

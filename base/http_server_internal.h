@@ -1,5 +1,5 @@
 /*
- * What the files of the HTTP server share: internal to base/http_{server,exchange,head,linger,listen}.c.
+ * What the files of the HTTP server share: internal to base/http_{server,exchange,head,linger,listen,tls,tls_connection}.c.
  *
  * Design: a connection goes through phases; each request on it is an exchange. The phase says which deadline holds.
  *
@@ -12,12 +12,15 @@
 #ifndef NODAG_BASE_HTTP_SERVER_INTERNAL_H
 #define NODAG_BASE_HTTP_SERVER_INTERNAL_H
 
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/http_server.h"
+#include "base/http_tls.h"
 #include "base/loop.h"
 
 /*
@@ -57,6 +60,7 @@ struct http_connection {
     bool cut;                       /* we ended it: nothing more is read or answered */
     bool linger;                    /* drain it after the close: the client shall read the answer */
     struct http_exchange *exchange; /* the present request; NULL: none */
+    struct http_tls_pair *tls_pair; /* held: the certificate that it began with; NULL: plain TCP */
     struct http_deadlines *deadlines; /* the list that it is in; NULL: expired or closed */
     int64_t due_ms;                   /* when it expires, where the list has a limit */
     struct http_connection *previous; /* in that list */
@@ -91,7 +95,7 @@ struct http_server {
     bool running;                      /* within MHD_run: callbacks must not run it again */
     bool run_deferred;                 /* a run is on the loop's list */
     bool progress;                     /* the present run moved something */
-    unsigned idle_turns;               /* turns in a row that asked for another and moved nothing */
+    unsigned idle_runs;                /* runs in a row that moved nothing */
     uint64_t run_count;                /* runs of the library so far: for tests */
     bool quiesced;                     /* accepts no more */
     bool stopping;                     /* within http_server_free */
@@ -109,6 +113,12 @@ struct http_server {
     struct http_linger *lingers; /* connections being drained; list */
     size_t linger_count;
 };
+
+/* The versions and algorithms of TLS: GnuTLS' usual ones, without the versions before 1.2 (RFC 8996). */
+#define HTTP_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+/* A certificate chain and its key, counted. */
+struct http_tls_pair;
 
 /* What a connection starts with: it travels through the library's `void *`. */
 #define HTTP_CONNECTION_MAGIC 0x477cc001u
@@ -166,5 +176,39 @@ void http_linger_start(struct http_server *server, int fd);
 
 /* Closes all connections that are being drained. Loop thread. */
 void http_linger_stop_all(struct http_server *server);
+
+/* Counts one more holder of the pair in force; returns it. Loop thread. */
+struct http_tls_pair *http_tls_hold(const struct http_tls *tls);
+
+/* Counts one holder less; the last one frees. NULL allowed. Loop thread. */
+void http_tls_pair_free(struct http_tls_pair *pair);
+DEFINE_CLEANUP(struct http_tls_pair *, http_tls_pair_free)
+
+/* Returns the pair as GnuTLS takes it; borrowed. Loop thread. */
+gnutls_certificate_credentials_t http_tls_pair_credentials(const struct http_tls_pair *pair);
+
+/* Gives a fresh connection the certificate in force, where the server speaks TLS; before its handshake. Loop thread. */
+void http_tls_begin(struct http_connection *connection);
+
+/*
+ * Writes bytes to a connection with TLS past the library, which must be reading only. Returns false if they could not
+ * be written: the handshake is not complete, the client does not read or is gone. Loop thread.
+ */
+bool http_tls_send(struct http_connection *connection, const char *bytes, size_t byte_count);
+
+/* Tells the client of a connection with TLS that nothing more follows (close_notify). Loop thread. */
+void http_tls_close(struct http_connection *connection);
+
+/* Lets go of the certificate; the library has freed its session. Loop thread. */
+void http_tls_end(struct http_connection *connection);
+
+/*
+ * What the library is started with as its way to a certificate (gnutls_certificate_retrieve_function2): there is none,
+ * http_tls_begin gives each connection its own. Fails the handshake. Loop thread.
+ */
+int http_tls_no_certificate(gnutls_session_t session, const gnutls_datum_t *authorities,
+                            int authority_count, const gnutls_pk_algorithm_t *algorithms,
+                            int algorithm_count, gnutls_pcert_st **ret_chain,
+                            unsigned *ret_chain_count, gnutls_privkey_t *ret_key);
 
 #endif

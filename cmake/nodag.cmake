@@ -8,7 +8,9 @@ find_package(Threads REQUIRED)
 
 foreach(dependency
         "rdkafka;rdkafka>=2.0.2" "event;libevent>=2.1" "jansson;jansson>=2.14" "curl;libcurl>=7.88"
-        "crypto;libcrypto>=3.0" "microhttpd;libmicrohttpd>=0.9.75" "yajl;yajl>=2.1" "yaml;yaml-0.1>=0.2.5")
+        "crypto;libcrypto>=3.0" "microhttpd;libmicrohttpd>=0.9.75" "gnutls;gnutls>=3.7"
+        "yajl;yajl>=2.1" "yaml;yaml-0.1>=0.2.5"
+        "git2;libgit2>=1.5")
     list(GET dependency 0 dependency_name)
     list(GET dependency 1 dependency_spec)
     pkg_check_modules(${dependency_name} REQUIRED IMPORTED_TARGET GLOBAL ${dependency_spec})

@@ -3,7 +3,8 @@
  *
  * Design: the handler does what the path says: /now answers in on_head, /body at the first piece of the body, /end
  * when the body is complete, /late leaves the exchange to the test. Answers carry the number of body bytes seen. A
- * bed that is closed has seen as many closes as heads, or the test fails.
+ * bed that is closed has seen as many closes as heads, or the test fails. A test file runs its tests twice: on plain
+ * TCP, and between bed_use_tls and bed_use_plain with TLS, server and peers alike.
  */
 #ifndef NODAG_TESTS_UNIT_BASE_HTTP_BED_H
 #define NODAG_TESTS_UNIT_BASE_HTTP_BED_H
@@ -11,13 +12,21 @@
 #include <stdio.h>
 
 #include "base/http_server.h"
+#include "base/http_tls.h"
 #include "tests/unit/base/http_peer.h"
+#include "tests/unit/base/http_peer_tls.h"
 
 /* Largest body that the servers below accept. */
 #define BODY_MAX 1000
 
 /* Most exchanges that wait for a late answer. */
 #define LATE_MAX 64
+
+/* The certificate of the beds with TLS; NULL: plain TCP. */
+static struct http_tls *bed_tls __attribute__((unused));
+
+/* Whose clock it is judged by. */
+static struct loop *bed_loop __attribute__((unused));
 
 /* The server under test and what its handler saw. */
 struct bed {
@@ -106,8 +115,10 @@ static inline struct bed *bed_open(const struct http_server_settings *settings)
 {
     struct bed *bed = MEM_NEW(struct bed);
     bench_open(&bed->bench);
+    struct http_server_settings filled = *settings;
+    filled.tls = bed_tls;
     struct error error;
-    int code = http_server_new(bed->bench.loop, settings, &bed_handler, bed, &bed->server, &error);
+    int code = http_server_new(bed->bench.loop, &filled, &bed_handler, bed, &bed->server, &error);
     assert_int_equal(code, 0);
     assert_true(http_server_port(bed->server) != 0);
     return bed;
@@ -123,7 +134,40 @@ static inline void bed_close(struct bed *bed)
 
 static inline struct peer *bed_peer(struct bed *bed)
 {
-    return peer_new(&bed->bench, http_server_port(bed->server));
+    struct peer *peer = peer_new(&bed->bench, http_server_port(bed->server));
+    if (bed_tls != NULL)
+        peer_start_tls(peer, NULL);
+    return peer;
+}
+
+/* A time limit that passes while a test waits for it; with TLS it must hold a handshake. */
+static inline int64_t short_ms(void)
+{
+    return bed_tls != NULL ? 500 : 50;
+}
+
+/* Group set-up and tear-down: what follows has TLS. */
+static inline int bed_use_tls(void **state)
+{
+    (void)state;
+    bed_loop = loop_new_real();
+    struct certificate_files files;
+    certificate_folder_make(&files);
+    certificate_write(&files, &(struct certificate_spec){.serial = 1});
+    struct error error;
+    int code = http_tls_new(bed_loop, files.certificate, files.key, &bed_tls, &error);
+    certificate_folder_remove(&files);
+    return code;
+}
+
+static inline int bed_use_plain(void **state)
+{
+    (void)state;
+    http_tls_free(bed_tls);
+    bed_tls = NULL;
+    loop_free(bed_loop);
+    bed_loop = NULL;
+    return 0;
 }
 
 /* ---- conditions ---- */

@@ -1,6 +1,6 @@
 /*
  * Tests of base/http_exchange.c and base/http_head.c: a table of conversations, each the bytes of a raw client and
- * what must come of them: framing, sizes, early answers, pipelining, what is no HTTP at all.
+ * what must come of them, on plain TCP and with TLS: framing, sizes, early answers, pipelining, what is no HTTP at all.
  */
 #include "base/http_server.h"
 
@@ -260,5 +260,7 @@ int main(void)
         cmocka_unit_test(test_heads_leave_room_for_bodies),
         cmocka_unit_test(test_head_that_fills_the_memory),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("plain", tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("tls", tests, bed_use_tls, bed_use_plain);
+    return failed;
 }

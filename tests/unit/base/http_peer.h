@@ -1,8 +1,8 @@
 /*
  * Helpers of the HTTP tests: a raw TCP client on the loop, and waiting for a condition.
  *
- * Design: a peer writes the bytes that it was given as fast as the socket takes them and keeps what it reads. After
- * every event the fixture's condition is looked at; bench_wait() returns when it holds, and fails the test if
+ * Design: a peer writes the bytes that it was given as fast as the socket takes them and keeps what it reads;
+ * http_peer_tls.h puts TLS between. After every event the fixture's condition is looked at; bench_wait() returns when it holds, and fails the test if
  * that takes longer than BENCH_GUARD_MS. Nothing sleeps. Included by one test file at a time, so all is static.
  */
 #ifndef NODAG_TESTS_UNIT_BASE_HTTP_PEER_H
@@ -44,6 +44,11 @@ struct bench {
 struct peer {
     struct bench *bench;
     int fd;
+    /* As recv and send without flags; TLS replaces them. */
+    ssize_t (*receive)(struct peer *peer, void *bytes, size_t bytes_max);
+    ssize_t (*transmit)(struct peer *peer, const void *bytes, size_t byte_count);
+    void (*release)(struct peer *peer); /* frees `layer`; NULL: there is none */
+    void *layer;                        /* of http_peer_tls.h */
     struct loop_fd *readable;
     struct loop_fd *writable;
     char *unsent; /* owned */
@@ -113,15 +118,26 @@ static inline void peer_end(struct peer *peer, int failure)
     peer->writable = NULL;
 }
 
+static inline ssize_t peer_receive(struct peer *peer, void *bytes, size_t bytes_max)
+{
+    return recv(peer->fd, bytes, bytes_max, MSG_DONTWAIT);
+}
+
+static inline ssize_t peer_transmit(struct peer *peer, const void *bytes, size_t byte_count)
+{
+    return send(peer->fd, bytes, byte_count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static inline void peer_on_readable(int fd, unsigned what, void *argument)
 {
+    (void)fd;
     (void)what;
     struct peer *peer = argument;
     char bytes[16384];
-    ssize_t got_bytes = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-    if (got_bytes > 0)
+    ssize_t got_bytes = 0;
+    while ((got_bytes = peer->receive(peer, bytes, sizeof(bytes))) > 0)
         assert_int_equal(buffer_append(&peer->got, bytes, (size_t)got_bytes), 0);
-    else if (got_bytes == 0)
+    if (got_bytes == 0)
         peer_end(peer, 0);
     else if (errno != EAGAIN)
         peer_end(peer, errno);
@@ -130,10 +146,11 @@ static inline void peer_on_readable(int fd, unsigned what, void *argument)
 
 static inline void peer_on_writable(int fd, unsigned what, void *argument)
 {
+    (void)fd;
     (void)what;
     struct peer *peer = argument;
-    ssize_t sent = send(fd, peer->unsent + peer->sent_bytes, peer->unsent_bytes - peer->sent_bytes,
-                        MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = peer->transmit(peer, peer->unsent + peer->sent_bytes,
+                                  peer->unsent_bytes - peer->sent_bytes);
     if (sent > 0)
         peer->sent_bytes += (size_t)sent;
     if ((sent < 0 && errno != EAGAIN) || peer->sent_bytes == peer->unsent_bytes) {
@@ -148,6 +165,8 @@ static inline struct peer *peer_new(struct bench *bench, uint16_t port)
 {
     struct peer *peer = MEM_NEW(struct peer);
     peer->bench = bench;
+    peer->receive = peer_receive;
+    peer->transmit = peer_transmit;
     peer->got = BUFFER_INIT(PEER_READ_MAX_BYTES);
     peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(peer->fd >= 0);
@@ -182,6 +201,8 @@ static inline void peer_free(struct peer *peer)
         return;
     loop_fd_free(peer->readable);
     loop_fd_free(peer->writable);
+    if (peer->release != NULL)
+        peer->release(peer);
     (void)close(peer->fd);
     free(peer->unsent);
     buffer_release(&peer->got);

@@ -1,7 +1,7 @@
 /*
- * Tests of base/http_server.c and base/http_linger.c, by raw clients on the same loop: slow and cut requests, late
- * answers, many connections, bodies' memory, closing, listening. tests/unit/base/http_exchange_test.c has the table
- * of conversations.
+ * Tests of base/http_server.c and base/http_linger.c, by raw clients on the same loop, on plain TCP and with TLS: slow
+ * and cut requests, late answers, many connections, bodies' memory, closing, listening.
+ * tests/unit/base/http_exchange_test.c has the table of conversations.
  */
 #include "base/http_server.h"
 
@@ -14,9 +14,6 @@
 
 #include "base/http_server_internal.h"
 #include "tests/unit/base/http_bed.h"
-
-/* A time limit that passes while a test waits for it. */
-#define SHORT_MS 50
 
 /* ---- slow clients ---- */
 
@@ -35,16 +32,17 @@ static void test_slow_requests_get_408(void **state)
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         const struct http_server_settings settings = {.body_max_bytes = BODY_MAX,
-                                                      .request_timeout_ms = SHORT_MS};
+                                                      .request_timeout_ms = short_ms()};
         struct bed *bed = bed_open(&settings);
         struct peer *peer = bed_peer(bed);
         peer_send_text(peer, cases[i].sent);
-        bench_wait(&bed->bench, is_closed, peer);
+        wait_closed(peer);
         assert_int_equal(peer_status(peer), 408);
         assert_int_equal(bed->heads, cases[i].heads);
         assert_int_equal(bed->ends, 0);
         assert_int_equal(bed->last_refusal, 408);
-        assert_int_equal(bed->closes, cases[i].heads);
+        if (bed->heads > 0)
+            bench_wait(&bed->bench, all_closed, bed);
         peer_free(peer);
         bed_close(bed);
     }
@@ -56,8 +54,8 @@ static void test_trickle_is_ended(void **state)
     (void)state;
     static const char *const starts[] = {"", "GET /end HTTP/1.1\r\n"};
     for (size_t i = 0; i < ARRAY_COUNT(starts); i++) {
-        const struct http_server_settings settings = {.idle_timeout_ms = SHORT_MS,
-                                                      .request_timeout_ms = SHORT_MS};
+        const struct http_server_settings settings = {.idle_timeout_ms = short_ms(),
+                                                      .request_timeout_ms = short_ms()};
         struct bed *bed = bed_open(&settings);
         struct peer *peer = bed_peer(bed);
         peer_send_text(peer, starts[i]);
@@ -78,7 +76,7 @@ static void test_trickle_is_ended(void **state)
 static void test_stuck_request_takes_no_processor(void **state)
 {
     (void)state;
-    enum { EXTENSION_BYTES = 100000, TIMEOUT_MS = 10 * SHORT_MS, RUNS_MAX = 2000 };
+    enum { EXTENSION_BYTES = 100000, TIMEOUT_MS = 500, RUNS_MAX = 2000 };
     const struct http_server_settings settings = {
         .body_max_bytes = BODY_MAX, .header_max_bytes = 4096, .request_timeout_ms = TIMEOUT_MS};
     struct bed *bed = bed_open(&settings);
@@ -139,7 +137,7 @@ static void test_late_answers(void **state)
 {
     (void)state;
     const struct http_server_settings settings = {.body_max_bytes = BODY_MAX,
-                                                  .request_timeout_ms = SHORT_MS};
+                                                  .request_timeout_ms = short_ms()};
     struct bed *bed = bed_open(&settings);
     struct peer *peer = bed_peer(bed);
     peer_send_text(peer,
@@ -201,7 +199,7 @@ static void test_answer_from_loop_during_body(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(requests); i++) {
         struct bed *bed = MEM_NEW(struct bed);
         bench_open(&bed->bench);
-        const struct http_server_settings settings = {.body_max_bytes = BODY_MAX};
+        const struct http_server_settings settings = {.body_max_bytes = BODY_MAX, .tls = bed_tls};
         assert_int_equal(
             http_server_new(bed->bench.loop, &settings, &slow_handler, bed, &bed->server, NULL), 0);
         slow_exchange = NULL;
@@ -209,7 +207,7 @@ static void test_answer_from_loop_during_body(void **state)
         peer_send_text(peer, requests[i]);
         bench_wait(&bed->bench, has_slow, NULL);
         http_answer_text(slow_exchange, 503, "going away\n");
-        bench_wait(&bed->bench, is_closed, peer);
+        wait_closed(peer);
         assert_int_equal(peer_status(peer), 503);
         assert_non_null(strstr(peer_text(peer), "Retry-After: "));
         bench_wait(&bed->bench, all_closed, bed);
@@ -334,6 +332,59 @@ static void test_refused_sender_can_read_the_answer(void **state)
     free(body);
 }
 
+/* The server's end of the stream, below TLS. */
+static bool stream_ended(void *argument)
+{
+    const struct peer *peer = argument;
+    char byte = 0;
+    return recv(peer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* A client that waits for the end of the stream gets it with the answer, not when the drain is over. */
+static void test_drained_connection_is_ended(void **state)
+{
+    (void)state;
+    const struct http_server_settings settings = {.body_max_bytes = BODY_MAX};
+    struct bed *bed = bed_open(&settings);
+    struct peer *peer = bed_peer(bed);
+    peer_send_text(peer, "POST /end HTTP/1.1\r\n" HOST LENGTH(1001) "\r\n");
+    wait_closed(peer);
+    assert_int_equal(peer_status(peer), 413);
+    bench_wait(&bed->bench, stream_ended, peer);
+    assert_int_equal(bed->server->linger_count, 1); /* still drained: the end came before */
+    peer_free(peer);
+    bed_close(bed);
+}
+
+/* A client that sends all and closes its side at once, without waiting for the answer, gets it all the same. */
+static void test_complete_body_then_end(void **state)
+{
+    (void)state;
+    enum { BODY_BYTES = 114600 }; /* the last record of 16 KiB is nearly full */
+    const struct http_server_settings settings = {.body_max_bytes = BODY_BYTES,
+                                                  .header_max_bytes = 1024};
+    struct bed *bed = bed_open(&settings);
+    struct peer *peer = bed_peer(bed);
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(2 * BODY_BYTES);
+    assert_int_equal(buffer_append_text(&text, "POST /end HTTP/1.1\r\n" HOST LENGTH(114600) "\r\n"),
+                     0);
+    for (size_t i = 0; i < BODY_BYTES; i++)
+        assert_int_equal(buffer_append(&text, "b", 1), 0);
+    if (bed_tls != NULL)
+        bench_wait(&bed->bench, is_shaken, peer);
+    ssize_t sent_bytes = 0; /* all before the server sees any of it */
+    for (size_t at = 0; at < text.size_bytes; at += (size_t)sent_bytes) {
+        sent_bytes = peer->transmit(peer, text.data + at, text.size_bytes - at);
+        assert_true(sent_bytes > 0);
+    }
+    assert_int_equal(shutdown(peer->fd, SHUT_WR), 0);
+    wait_answers(peer, 1);
+    assert_int_equal(peer_status(peer), 200);
+    assert_int_equal(bed->ends, 1);
+    peer_free(peer);
+    bed_close(bed);
+}
+
 /* ---- starting and ending ---- */
 
 static void test_free_closes_all(void **state)
@@ -428,9 +479,13 @@ int main(void)
         cmocka_unit_test(test_connections_per_address),
         cmocka_unit_test(test_sum_of_bodies),
         cmocka_unit_test(test_refused_sender_can_read_the_answer),
+        cmocka_unit_test(test_drained_connection_is_ended),
+        cmocka_unit_test(test_complete_body_then_end),
         cmocka_unit_test(test_free_closes_all),
         cmocka_unit_test(test_quiesce),
         cmocka_unit_test(test_cannot_listen),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("plain", tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("tls", tests, bed_use_tls, bed_use_plain);
+    return failed;
 }
