@@ -56,6 +56,7 @@ class Admin:
                 ("POST", "/_sandbox/deliver", self.deliver), ("GET", "/_sandbox/wait", self.wait),
                 ("POST", "/_sandbox/reset", self.reset), ("POST", "/_sandbox/clock", self.clock),
                 ("GET", "/_sandbox/limits", self.limits), ("PATCH", "/_sandbox/limits", self.set_limits),
+                ("PATCH", "/_sandbox/meta", self.set_meta),
                 ("POST", "/_sandbox/faults", self.add_fault), ("GET", "/_sandbox/faults", self.list_faults),
                 ("DELETE", "/_sandbox/faults", self.drop_faults),
                 ("DELETE", "/_sandbox/faults/{fault}", self.drop_faults)):
@@ -460,6 +461,12 @@ class Admin:
         limits.update(body)
         self.state.touch()
         return limits
+
+    def set_meta(self, request):
+        """What GET /meta names as `hooks`, right or wrong: nothing of the sandbox depends on it."""
+        self.state.data["hook_ranges"] = request.json()["hooks"]
+        self.state.touch()
+        return {"hooks": self.state.data["hook_ranges"]}
 
     def add_fault(self, request):
         return {"id": self.forge.faults.add(request.json())}

@@ -9,7 +9,7 @@ import string
 
 from http_types import ApiError, Reply, page, page_of
 from shapes import Shapes
-from state import installation_has, iso, parse_iso
+from state import HOOK_RANGES, installation_has, iso, parse_iso
 from webhooks import delivery_details
 
 DELIVERIES_DAYS = 3          # how far back GitHub's list of deliveries goes
@@ -82,11 +82,11 @@ class AppApi:
         return Reply(200, self.limits.overview(request.viewer))
 
     def get_meta(self, request):
-        """Where this sandbox's deliveries come from, instead of GitHub's ranges."""
+        """Where this sandbox's deliveries come from; `hooks` as the admin API has set it."""
         del request
-        here = ["127.0.0.0/8", "::1/128"]
-        return Reply(200, {"verifiable_password_authentication": False, "hooks": here, "web": here, "api": here,
-                           "git": here})
+        here = list(HOOK_RANGES)
+        return Reply(200, {"verifiable_password_authentication": False, "hooks": self.state.data["hook_ranges"],
+                           "web": here, "api": here, "git": here})
 
     # ---- Apps ----
 

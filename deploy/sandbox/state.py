@@ -42,6 +42,7 @@ FIRST_IDS = {"account": 1001, "repo": 500_001, "issue": 2_500_000_001, "label": 
              "comment": 3_300_000_001, "event": 17_000_000_001, "app": 90_001, "installation": 60_000_001,
              "hook": 400_000_001, "delivery": 50_000_000_001}
 
+HOOK_RANGES = ("127.0.0.0/8", "::1/128")    # where deliveries come from: GET /meta
 DEFAULT_LIMITS = {"primary_per_hour": 5000, "anonymous_per_hour": 60, "content_per_minute": None,
                   "content_per_hour": None, "token_ttl_s": 3600}
 
@@ -91,7 +92,7 @@ class State:
     def _empty():
         return {"format": FORMAT, "counters": {}, "accounts": {}, "repos": {}, "redirects": {}, "apps": {},
                 "installations": {}, "tokens": {}, "hooks": {}, "comment_homes": {}, "deliveries": [],
-                "clock_offset_s": 0, "limits": dict(DEFAULT_LIMITS)}
+                "clock_offset_s": 0, "limits": dict(DEFAULT_LIMITS), "hook_ranges": list(HOOK_RANGES)}
 
     # ---- keeping ----
 

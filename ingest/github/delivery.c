@@ -24,7 +24,7 @@
 #include "base/memory.h"
 #include "ingest/github/github_event.h"
 
-/* What a sender is told to wait after a 503: a broker's restart takes about that long. */
+/* What a sender is told to wait after a 503 or 429: a broker's restart takes about that long. */
 #define RETRY_AFTER_S "5"
 
 /* First size of a body's buffer if the head declares none. */
@@ -32,9 +32,6 @@
 
 /* Most that is allocated on the word of a head; beyond it the buffer grows as bytes arrive. */
 #define BODY_TRUSTED_BYTES ((size_t)256 << 10)
-
-/* Room for a client's numeric address. */
-#define CLIENT_TEXT_BYTES 46
 
 /* Room for an answer's JSON. */
 #define ANSWER_BYTES (HEAD_DELIVERY_BYTES + 32)
@@ -55,6 +52,7 @@ struct delivery {
     enum delivery_state state;
     struct door *door;              /* borrowed */
     struct http_exchange *exchange; /* borrowed until on_close */
+    struct client client;           /* whose request it is */
     struct delivery_head head;      /* texts borrowed from the exchange */
     int64_t started_ms;             /* monotonic time of the head */
     int64_t received_wall_ms;       /* wall time of the head */
@@ -75,21 +73,23 @@ struct delivery {
 
 /* What is logged and counted of a request, accepted or not. */
 struct outcome {
+    const struct client *client;      /* whose request it is */
     const struct delivery_head *head; /* NULL: its headers were refused */
     int64_t started_ms;               /* monotonic time of the head */
 };
 
 /* Logs a refusal, a place in the code for each reason, so that a flood of one kind does not silence another. */
-static void log_refusal(struct http_exchange *exchange, const struct outcome *outcome,
-                        const struct refusal *refusal)
+static void log_refusal(const struct outcome *outcome, const struct refusal *refusal)
 {
     static struct log_site sites[REASON_COUNT];
-    char client[CLIENT_TEXT_BYTES];
+    char client[ADDRESS_TEXT_BYTES];
+    char peer[ADDRESS_TEXT_BYTES];
     struct text none = {0};
     struct text delivery = outcome->head != NULL ? outcome->head->delivery : none;
     struct text event = outcome->head != NULL ? outcome->head->event : none;
     struct text hook = outcome->head != NULL ? outcome->head->hook_id : none;
-    http_exchange_client(exchange, client, sizeof(client));
+    address_to_text(&outcome->client->address, client);
+    address_to_text(&outcome->client->peer, peer);
     const struct log_field fields[] = {
         LOG_INT("status", refusal->status),
         LOG_TEXT("reason", reason_text(refusal->reason)),
@@ -98,9 +98,11 @@ static void log_refusal(struct http_exchange *exchange, const struct outcome *ou
         LOG_BYTES("event", event.data, event.bytes),
         LOG_BYTES("hook", hook.data, hook.bytes),
         LOG_TEXT("client", client),
+        LOG_TEXT("peer", peer), /* last: said where a proxy stands between */
     };
+    bool is_direct = address_equal(&outcome->client->address, &outcome->client->peer);
     log_write(&sites[refusal->reason], LOG_LEVEL_WARNING, "delivery refused", fields,
-              ARRAY_COUNT(fields));
+              ARRAY_COUNT(fields) - (is_direct ? 1 : 0));
 }
 
 /* Answers with a refusal, logs it and counts it. */
@@ -114,11 +116,11 @@ static void answer_refusal(struct door *door, struct http_exchange *exchange,
     if (refusal->status == 405) {
         answer.headers[0].name = "Allow";
         answer.headers[0].value = "POST";
-    } else if (refusal->status == 503) {
+    } else if (refusal->status == 503 || refusal->status == 429) {
         answer.headers[0].name = "Retry-After";
         answer.headers[0].value = RETRY_AFTER_S;
     }
-    log_refusal(exchange, outcome, refusal);
+    log_refusal(outcome, refusal);
     door_metrics_answer(door->metrics, refusal->status, refusal->reason,
                         loop_now_ms(door->loop) - outcome->started_ms);
     http_answer(exchange, &answer);
@@ -136,7 +138,8 @@ static void delivery_settle(struct delivery *delivery)
 
 static void delivery_refuse(struct delivery *delivery, const struct refusal *refusal)
 {
-    const struct outcome outcome = {.head = &delivery->head, .started_ms = delivery->started_ms};
+    const struct outcome outcome = {
+        .client = &delivery->client, .head = &delivery->head, .started_ms = delivery->started_ms};
     delivery_settle(delivery);
     answer_refusal(delivery->door, delivery->exchange, &outcome, refusal);
 }
@@ -180,6 +183,22 @@ static const char *single_header(const struct http_exchange *exchange, const cha
     return value;
 }
 
+/* Checks that the client has not too many requests under way. */
+static int check_client_limit(const struct door *door, const struct client *client,
+                              struct refusal *ret_refusal)
+{
+    size_t limit = door->settings.requests_per_client_max;
+    size_t count = 0;
+    for (const struct delivery *delivery = door->first_delivery; delivery != NULL && count < limit;
+         delivery = delivery->next)
+        count += delivery->state != DELIVERY_ANSWERED &&
+                 address_equal(&delivery->client.address, &client->address);
+    if (limit == 0 || count < limit)
+        return 0;
+    return refusal_set(ret_refusal, 429, REASON_CLIENT_LIMIT,
+                       "too many requests of this client are under way; deliver again later");
+}
+
 /* Checks path, method and headers. */
 static int check_head(const struct door *door, const struct http_exchange *exchange,
                       struct delivery_head *ret_head, struct refusal *ret_refusal)
@@ -219,12 +238,13 @@ static void on_published(struct dedup_waiter *waiter, int code);
 
 /* Makes a delivery for an accepted head and puts it into the door's list. */
 static struct delivery *delivery_new(struct door *door, struct http_exchange *exchange,
-                                     const struct delivery_head *head)
+                                     const struct client *client, const struct delivery_head *head)
 {
     struct delivery *delivery = MEM_NEW(struct delivery);
     delivery->magic = DELIVERY_MAGIC;
     delivery->door = door;
     delivery->exchange = exchange;
+    delivery->client = *client;
     delivery->head = *head;
     delivery->started_ms = loop_now_ms(door->loop);
     delivery->received_wall_ms = loop_wall_ms(door->loop);
@@ -269,14 +289,21 @@ static void delivery_free(struct delivery *delivery)
 static void *on_head(void *argument, struct http_exchange *exchange)
 {
     struct door *door = argument;
+    struct client client;
     struct delivery_head head;
     struct refusal refusal;
-    if (check_head(door, exchange, &head, &refusal) != 0) {
-        const struct outcome outcome = {.head = NULL, .started_ms = loop_now_ms(door->loop)};
+    int code = admission_judge(door->settings.admission, exchange, &client, &refusal);
+    if (code == 0)
+        code = check_head(door, exchange, &head, &refusal);
+    if (code == 0)
+        code = check_client_limit(door, &client, &refusal);
+    if (code != 0) {
+        const struct outcome outcome = {
+            .client = &client, .head = NULL, .started_ms = loop_now_ms(door->loop)};
         answer_refusal(door, exchange, &outcome, &refusal);
         return NULL;
     }
-    struct delivery *delivery = delivery_new(door, exchange, &head);
+    struct delivery *delivery = delivery_new(door, exchange, &client, &head);
     if (!start_candidates(delivery)) {
         delivery_refuse_text(
             delivery, 401, REASON_SIGNATURE,
@@ -287,6 +314,8 @@ static void *on_head(void *argument, struct http_exchange *exchange)
     size_t body_bytes = declared < 0 ? BODY_FIRST_BYTES : (size_t)declared;
     if (body_bytes > BODY_TRUSTED_BYTES)
         body_bytes = BODY_TRUSTED_BYTES;
+    if (declared < 0 && body_bytes > door->settings.body_max_bytes)
+        body_bytes = door->settings.body_max_bytes;
     if (body_bytes > 0 && buffer_reserve(&delivery->body, body_bytes) != 0)
         delivery_refuse_text(delivery, 413, REASON_SIZE, "the body is over the size limit");
     return delivery;

@@ -1,7 +1,8 @@
 /*
  * One request at the door, from its head to its answer.
  *
- *      on_head  path 404 · method 405 · draining 503 · headers 400, 415, 401 · no candidate 401
+ *      on_head  address 403, 503 · path 404 · method 405 · draining 503 · headers 400, 415, 401 · client's limit 429
+ *               no candidate 401
  *      on_body  bytes → HMAC of each candidate, and into the buffer
  *      on_end   signature 401 ─▶ parse ─▶ JSON 400 · scope 403 ─▶ repeated? ─▶ publish ─▶ 202, or 503 by the deadline
  *

@@ -22,6 +22,7 @@
 #include "base/cleanup.h"
 #include "base/loop.h"
 #include "base/metrics.h"
+#include "ingest/github/admission.h"
 #include "ingest/github/dedup.h"
 #include "ingest/github/door_metrics.h"
 #include "ingest/github/parse_queue.h"
@@ -36,6 +37,9 @@ struct door_settings {
     const char *path;           /* the one path that takes deliveries */
     size_t body_max_bytes;      /* of one delivery */
     int64_t answer_deadline_ms; /* from the complete body to the answer */
+    const struct admission
+        *admission; /* who may come in; NULL: everybody; borrowed for the door's life */
+    size_t requests_per_client_max; /* under way of one client address; 0: no limit */
 };
 
 /* A request under way; see delivery.c. */

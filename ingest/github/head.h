@@ -37,6 +37,9 @@
 #define HEAD_REASON_TABLE(X)                                                                       \
     X(REASON_PUBLISHED, "published")                                                               \
     X(REASON_REPEATED, "repeated")                                                                 \
+    X(REASON_ADDRESS, "address")                                                                   \
+    X(REASON_RANGES, "ranges")                                                                     \
+    X(REASON_CLIENT_LIMIT, "client_limit")                                                         \
     X(REASON_PATH, "path")                                                                         \
     X(REASON_METHOD, "method")                                                                     \
     X(REASON_SIZE, "size")                                                                         \

@@ -6,7 +6,8 @@
  *
  *      HTTP server ──▶ door (delivery.c) ──▶ bus (Kafka)
  *                       ▲
- *      secrets ─────────┘  read at the start, at SIGHUP and when one of their files changes
+ *      secrets ─────────┘  read at the start, at SIGHUP and when one of their files changes; so is the TLS
+ *                          certificate, where there is one (certificate.c)
  *
  * Invariants: without a valid set of secrets the daemon does not start; later an invalid one changes nothing
  * but the log and a metric, and is read again every SECRETS_RETRY_MS until it is valid; the daemon is ready
@@ -23,6 +24,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/option.h"
+#include "ingest/github/admission.h"
+#include "ingest/github/certificate.h"
 #include "ingest/github/delivery.h"
 #include "ingest/github/door.h"
 #include "topics/bus_kafka.h"
@@ -46,6 +49,8 @@
 struct ingest_settings {
     struct daemon_settings daemon;
     struct bus_kafka_settings kafka;
+    struct admission_settings admission;
+    struct certificate_settings certificate;
     const char *listen;
     const char *path;
     const char *secrets_file;
@@ -66,7 +71,9 @@ struct ingest {
     struct daemon *daemon;                  /* borrowed */
     const struct ingest_settings *settings; /* borrowed for the process' life */
     struct bus *bus;                        /* owned */
+    struct admission *admission;            /* owned: who may come in */
     struct door *door;                      /* owned */
+    struct certificate *certificate;        /* owned; NULL: plain HTTP */
     struct http_server *server;             /* owned */
     struct file_watch *watch;               /* owned: configuration and files of the secrets */
     struct loop_timer *retry_timer;         /* owned: set while the secrets are invalid */
@@ -133,8 +140,8 @@ static const struct option_row ingest_rows[] = {
      .default_value = "0",
      .least = 0,
      .most = 65536,
-     .help =
-         "Most open connections of one client address; 0: no limit. Leave it at 0 behind a proxy."},
+     .help = "Most open connections of one client address; 0: no limit. With --trusted-proxies: "
+             "most requests under way of one client address; over it 429."},
     {.name = "idle-timeout",
      .kind = OPTION_DURATION,
      .offset = AT(idle_timeout_ms),
@@ -157,6 +164,8 @@ static const struct option_row ingest_rows[] = {
      .most = 9000,
      .help = "A complete delivery is answered by then, 503 if the broker has not acknowledged it. "
              "GitHub waits 10 s."},
+    ADMISSION_OPTION_ROWS(struct ingest_settings, admission),
+    CERTIFICATE_OPTION_ROWS(struct ingest_settings, certificate),
     BUS_KAFKA_OPTION_ROWS(struct ingest_settings, kafka),
 };
 /* clang-format on */
@@ -247,14 +256,18 @@ static int server_start(struct ingest *ingest, struct error *error)
 {
     const struct ingest_settings *settings = ingest->settings;
     char address[LISTEN_ADDRESS_BYTES];
+    /* A proxy's connections are many clients': the door counts requests then. */
+    bool has_proxies = admission_has_proxies(ingest->admission);
     struct http_server_settings server = {
         .address = address,
         .body_max_bytes = (size_t)settings->body_max_bytes,
         .bodies_max_bytes = (size_t)settings->bodies_max_bytes,
         .connections_max = (unsigned)settings->connections_max,
-        .connections_per_address_max = (unsigned)settings->connections_per_address_max,
+        .connections_per_address_max =
+            has_proxies ? 0 : (unsigned)settings->connections_per_address_max,
         .idle_timeout_ms = settings->idle_timeout_ms,
         .request_timeout_ms = settings->request_timeout_ms,
+        .tls = certificate_tls(ingest->certificate),
     };
     int code = listen_parse(settings->listen, address, &server.port, error);
     if (code == 0)
@@ -265,7 +278,8 @@ static int server_start(struct ingest *ingest, struct error *error)
     char port[sizeof("65535")];
     (void)snprintf(port, sizeof(port), "%u", (unsigned)http_server_port(ingest->server));
     daemon_announce(ingest->daemon, "port", port);
-    LOG_INFO("taking deliveries", LOG_TEXT("address", address), LOG_TEXT("port", port),
+    LOG_INFO("taking deliveries", LOG_TEXT("scheme", server.tls != NULL ? "https" : "http"),
+             LOG_TEXT("address", address), LOG_TEXT("port", port),
              LOG_TEXT("path", settings->path));
     return 0;
 }
@@ -287,6 +301,14 @@ static void on_collect(void *argument)
     struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
     door_metrics_in_flight(ingest->door->metrics, ingest->door->delivery_count,
                            ingest->door->publication_count);
+    admission_collect(ingest->admission);
+}
+
+/* GitHub's addresses are known. */
+static void on_ranges_known(void *argument)
+{
+    struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
+    daemon_set_ready(ingest->daemon, "addresses", true, NULL);
 }
 
 static int check_settings(const struct ingest_settings *settings, struct error *error)
@@ -329,9 +351,18 @@ static int ingest_start(struct daemon *daemon, void *settings_pointer, void **re
     int code = check_settings(settings, error);
     if (code == 0)
         code = secrets_read(settings, &secrets, error);
+    if (code == 0)
+        code = certificate_new(daemon_loop(daemon), &settings->certificate, daemon_metrics(daemon),
+                               &ingest->certificate, error);
     if (code != 0)
         return code;
     daemon_set_ready(daemon, "kafka", false, "not connected yet");
+    code = admission_new(daemon_loop(daemon), &settings->admission, daemon_metrics(daemon),
+                         on_ranges_known, ingest, &ingest->admission, error);
+    if (code != 0)
+        return code;
+    if (admission_is_waiting(ingest->admission))
+        daemon_set_ready(daemon, "addresses", false, "GitHub's addresses are not known yet");
     code = bus_kafka_new(daemon_loop(daemon), &settings->kafka, "nodag-ingest-github",
                          daemon_metrics(daemon), on_bus_state, ingest, &ingest->bus, error);
     if (code != 0)
@@ -340,6 +371,10 @@ static int ingest_start(struct daemon *daemon, void *settings_pointer, void **re
         .path = settings->path,
         .body_max_bytes = (size_t)settings->body_max_bytes,
         .answer_deadline_ms = settings->answer_deadline_ms,
+        .admission = ingest->admission,
+        .requests_per_client_max = admission_has_proxies(ingest->admission)
+                                       ? (size_t)settings->connections_per_address_max
+                                       : 0,
     };
     ingest->door = door_new(daemon_loop(daemon), ingest->bus, daemon_metrics(daemon), &door);
     metrics_on_collect(daemon_metrics(daemon), on_collect, ingest);
@@ -348,6 +383,14 @@ static int ingest_start(struct daemon *daemon, void *settings_pointer, void **re
 }
 
 /* ---- reload, drain, stop ---- */
+
+static void ingest_reload(void *self)
+{
+    struct ingest *ingest = CAST_CHECKED(struct ingest, self, INGEST_MAGIC);
+    secrets_reload(ingest);
+    certificate_reload(ingest->certificate);
+    admission_refresh(ingest->admission);
+}
 
 static void on_flushed(void *argument, size_t still_queued)
 {
@@ -379,10 +422,12 @@ static void ingest_stop(void *self)
     if (ingest == NULL)
         return;
     http_server_free(ingest->server);
+    certificate_free(ingest->certificate);
     file_watch_free(ingest->watch);
     loop_timer_free(ingest->retry_timer);
     bus_kafka_free(ingest->bus); /* tells the door of what is left in its queue */
     door_free(ingest->door);
+    admission_free(ingest->admission);
     ingest->magic = 0;
     free(ingest);
 }
@@ -415,8 +460,16 @@ int main(int argc, char **argv)
                     "neither: the default\n"
                     "        organisations: [kubeflow]   # and repositories: [owner/pattern]\n"
                     "\n"
-                    "They are read again when a file changes and at SIGHUP. SIGTERM answers what "
-                    "is under way, then ends.\n",
+                    "They are read again when a file changes and at SIGHUP, as are "
+                    "--tls-certificate "
+                    "and --tls-key.\n"
+                    "SIGTERM answers what is under way, then ends.\n"
+                    "\n"
+                    "Behind a proxy, --trusted-proxies names it, so that logs, limits and "
+                    "--allow-from see the client.\n"
+                    "--allow-from github takes deliveries from GitHub's own addresses only; as "
+                    "long as these were never\n"
+                    "known, the daemon is not ready and answers 503.\n",
                 .examples =
                     "    nodag ingest-github --secret-file secret --scope kubeflow --brokers "
                     "kafka:9092\n"
@@ -426,7 +479,7 @@ int main(int argc, char **argv)
             },
         .settings_bytes = sizeof(struct ingest_settings),
         .start = ingest_start,
-        .reload = secrets_reload,
+        .reload = ingest_reload,
         .drain = ingest_drain,
         .stop = ingest_stop,
     };

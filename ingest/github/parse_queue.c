@@ -22,15 +22,12 @@ struct parse_queue {
 static bool read_piece(struct parse_job *job, int *ret_code, struct error *error)
 {
     size_t piece_bytes = job->byte_count - job->read_bytes;
-    if (piece_bytes > job->piece_bytes)
-        piece_bytes = job->piece_bytes;
-    uint64_t tokens = payload_token_count(job->payload);
+    if (piece_bytes > PARSE_PIECE_BYTES)
+        piece_bytes = PARSE_PIECE_BYTES;
     *ret_code = payload_feed(job->payload, job->bytes + job->read_bytes, piece_bytes, error);
     if (*ret_code != 0)
         return true;
     job->read_bytes += piece_bytes;
-    job->piece_bytes =
-        payload_token_count(job->payload) == tokens ? 2 * job->piece_bytes : PARSE_PIECE_BYTES;
     if (job->read_bytes < job->byte_count)
         return false;
     *ret_code = payload_finish(job->payload, error);
@@ -88,7 +85,6 @@ void parse_queue_start(struct parse_queue *queue, struct parse_job *job)
 {
     assert(job->payload == NULL && job->finished != NULL);
     job->payload = payload_new();
-    job->piece_bytes = PARSE_PIECE_BYTES;
     if (job->byte_count <= PARSE_PIECE_BYTES) {
         struct error error;
         int code = 0;
@@ -98,6 +94,7 @@ void parse_queue_start(struct parse_queue *queue, struct parse_job *job)
         job->finished(job, code, &error);
         return;
     }
+    payload_trim(job->payload);
     job->next = NULL;
     job->previous = queue->last;
     job->queue = queue;

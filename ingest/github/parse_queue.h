@@ -1,12 +1,11 @@
 /*
  * Bounded parsing: large bodies are read a piece at a time, so that a dense one does not stall the loop.
  *
- * Design: yajl reads 70 to 500 MB a second, so that 25 MB of dense JSON take a third of a second. A body up to
+ * Design: yajl reads 70 to 800 MB a second, so that 25 MB of dense JSON take a third of a second. A body up to
  * PARSE_PIECE_BYTES is read at once; larger ones queue, first come first served, and the loop reads one piece
  * of the first a turn. First come first served, because half-read bodies help nobody while deadlines run.
  *
- * A token that spans pieces makes yajl begin it anew each time; so a piece during which no token ended doubles
- * the next one, and the cost stays proportional to the size.
+ * A token may span pieces: payload_trim() keeps what yajl holds of it, and begins anew with each piece, small.
  *
  * Invariants: one piece a turn over all jobs; `finished` is called once for each job unless it was cancelled;
  * small bodies are finished before parse_queue_start returns.
@@ -34,7 +33,6 @@ struct parse_job {
     /* The body was read (0), or is no JSON (ERR_INPUT with text). `payload` holds the values after 0. */
     void (*finished)(struct parse_job *job, int code, const struct error *error);
     size_t read_bytes;           /* internal: how far it is */
-    size_t piece_bytes;          /* internal: size of the next piece */
     struct parse_queue *queue;   /* internal: where it waits; NULL: nowhere */
     struct parse_job *next;      /* internal: in the queue */
     struct parse_job **previous; /* internal: the link that points here */

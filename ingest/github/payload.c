@@ -25,6 +25,7 @@
 #include "base/memory.h"
 #include "base/time_text.h"
 #include "base/utf8.h"
+#include "ingest/github/json_trim.h"
 
 /*
  * Most nodes of the tree of paths; a static assertion would need the tree at compile time, so that path_add
@@ -83,8 +84,9 @@ struct payload {
     unsigned magic;
     yajl_handle yajl; /* owned */
     struct utf8 utf8;
-    uint64_t fed_bytes; /* of earlier pieces */
-    uint64_t tokens;    /* callbacks so far */
+    struct json_trim trim;
+    bool is_trimmed;    /* payload_trim() was called */
+    uint64_t fed_bytes; /* of the text, before what yajl reads now */
     size_t depth;       /* open objects and arrays */
     size_t frame_count; /* how many of them, from the top, are objects on a path */
     uint8_t frames
@@ -189,8 +191,7 @@ static void forget_subtree(struct payload *payload, uint8_t node)
 static void keep_value(struct payload *payload, enum payload_kind kind, const char *text,
                        size_t text_bytes)
 {
-    payload->tokens++;
-    if (payload->wants_time) {
+    if (payload->wants_time && text_bytes <= PAYLOAD_VALUE_MAX_BYTES) {
         int64_t wall_ms = time_read(kind, text, text_bytes);
         if (wall_ms > payload->latest_ms)
             payload->latest_ms = wall_ms;
@@ -281,7 +282,6 @@ static int on_start_array(void *context)
 static int on_end(void *context)
 {
     struct payload *payload = payload_of(context);
-    payload->tokens++;
     assert(payload->depth > 0);
     if (payload->frame_count == payload->depth)
         payload->frame_count--;
@@ -314,7 +314,6 @@ static bool is_time_name(const char *name, size_t name_bytes)
 static int on_map_key(void *context, const unsigned char *key, size_t key_bytes)
 {
     struct payload *payload = payload_of(context);
-    payload->tokens++;
     if (payload->frame_count != payload->depth)
         return YAJL_GO_ON;
     const char *name = (const char *)key;
@@ -379,14 +378,11 @@ static int yajl_failed(struct payload *payload, size_t byte_in_piece, struct err
     return code;
 }
 
-int payload_feed(struct payload *payload, const char *bytes, size_t byte_count, struct error *error)
+/* Gives yajl bytes of the text. */
+static int feed_yajl(struct payload *payload, const char *bytes, size_t byte_count,
+                     struct error *error)
 {
-    const unsigned char *text = (const unsigned char *)bytes;
-    size_t checked_bytes = utf8_feed(&payload->utf8, text, byte_count);
-    if (checked_bytes < byte_count)
-        return error_set(error, ERR_INPUT, "the body is not JSON: byte %llu is not valid UTF-8",
-                         (unsigned long long)(payload->fed_bytes + checked_bytes));
-    yajl_status status = yajl_parse(payload->yajl, text, byte_count);
+    yajl_status status = yajl_parse(payload->yajl, (const unsigned char *)bytes, byte_count);
     if (status == yajl_status_ok) {
         payload->fed_bytes += byte_count;
         return 0;
@@ -397,6 +393,45 @@ int payload_feed(struct payload *payload, const char *bytes, size_t byte_count, 
     return yajl_failed(payload, yajl_get_bytes_consumed(payload->yajl), error);
 }
 
+/* Gives yajl what json_trim.h leaves of a piece. */
+static int feed_trimmed(struct payload *payload, const char *bytes, size_t byte_count,
+                        struct error *error)
+{
+    while (byte_count > 0) {
+        struct json_trim_cut cut = json_trim_next(&payload->trim, bytes, byte_count);
+        int code = feed_yajl(payload, bytes, cut.keep_bytes, error);
+        if (code != 0)
+            return code;
+        payload->fed_bytes += cut.drop_bytes;
+        if (cut.is_broken)
+            return error_set(error, ERR_INPUT,
+                             "the body is not JSON near byte %llu: a control character or an "
+                             "unknown escape in a string",
+                             (unsigned long long)payload->fed_bytes);
+        bytes += cut.keep_bytes + cut.drop_bytes;
+        byte_count -= cut.keep_bytes + cut.drop_bytes;
+    }
+    return 0;
+}
+
+void payload_trim(struct payload *payload)
+{
+    assert(payload->fed_bytes == 0 && payload->utf8.left == 0);
+    payload->is_trimmed = true;
+    payload->trim = (struct json_trim){.string_bytes = PAYLOAD_TOKEN_MAX_BYTES,
+                                       .digits = PAYLOAD_VALUE_MAX_BYTES + 1};
+}
+
+int payload_feed(struct payload *payload, const char *bytes, size_t byte_count, struct error *error)
+{
+    size_t checked_bytes = utf8_feed(&payload->utf8, (const uint8_t *)bytes, byte_count);
+    if (checked_bytes < byte_count)
+        return error_set(error, ERR_INPUT, "the body is not JSON: byte %llu is not valid UTF-8",
+                         (unsigned long long)(payload->fed_bytes + checked_bytes));
+    return payload->is_trimmed ? feed_trimmed(payload, bytes, byte_count, error)
+                               : feed_yajl(payload, bytes, byte_count, error);
+}
+
 int payload_finish(struct payload *payload, struct error *error)
 {
     if (payload->utf8.left > 0)
@@ -404,11 +439,6 @@ int payload_finish(struct payload *payload, struct error *error)
     if (yajl_complete_parse(payload->yajl) != yajl_status_ok)
         return yajl_failed(payload, 0, error);
     return 0;
-}
-
-uint64_t payload_token_count(const struct payload *payload)
-{
-    return payload->tokens;
 }
 
 enum payload_kind payload_kind(const struct payload *payload, enum payload_field field)

@@ -12,8 +12,12 @@
  * with the same name the last one counts, as with every common parser, so that what is checked here is what a consumer
  * will read: an object that comes again makes everything that was seen of the first one absent.
  *
- * Invariants: memory is bounded by PAYLOAD_MEMORY_MAX_BYTES, one token of the text (yajl keeps a token that spans two
- * pieces) and a byte for each level of nesting; a value that stands in the text and could not be kept is
+ * Long texts are read in pieces, and yajl keeps a token that spans two of them. So that one huge token costs no more than
+ * many small ones, payload_trim() puts json_trim.h before yajl: what is longer than any value that is kept loses its
+ * middle unseen. It costs about a nanosecond a byte, which is why a text of one piece does without.
+ *
+ * Invariants: with payload_trim() nothing that is read here depends on it, and memory is bounded by
+ * PAYLOAD_MEMORY_MAX_BYTES, PAYLOAD_TOKEN_MAX_BYTES and a byte for each level of nesting; a value that stands in the text and could not be kept is
  * PAYLOAD_UNUSABLE, never PAYLOAD_ABSENT, so that a check of scope cannot be evaded by an odd value.
  */
 #ifndef NODAG_INGEST_GITHUB_PAYLOAD_H
@@ -35,6 +39,12 @@
 
 /* Most bytes of kept values: every path at its longest, and room for members that come twice. */
 #define PAYLOAD_MEMORY_MAX_BYTES (256u << 10)
+
+/*
+ * Most bytes of a token that yajl sees after payload_trim(): a string of this many bytes is too long to keep even if
+ * each character is written as \uXXXX.
+ */
+#define PAYLOAD_TOKEN_MAX_BYTES (6 * (PAYLOAD_VALUE_MAX_BYTES + 1))
 
 /* Every value that the envelope may need: enum name and path from the top of the payload. */
 #define PAYLOAD_TABLE(X)                                                                           \
@@ -178,6 +188,9 @@ struct payload *payload_new(void);
 void payload_free(struct payload *payload);
 DEFINE_CLEANUP(struct payload *, payload_free)
 
+/* Prepares for a text in many pieces, see above; before the first of them. Loop thread. */
+void payload_trim(struct payload *payload);
+
 /*
  * Reads the next piece of the text. ERR_INPUT with what is wrong and at which byte, never with the text itself: it is
  * no JSON, no UTF-8, or nested deeper than PAYLOAD_DEPTH_MAX. After an error only payload_free is allowed. Loop thread.
@@ -187,9 +200,6 @@ int payload_feed(struct payload *payload, const char *bytes, size_t byte_count,
 
 /* Says that the text is complete. ERR_INPUT if the JSON text is not. Afterwards the values can be read. Loop thread. */
 int payload_finish(struct payload *payload, struct error *error) MUST_CHECK;
-
-/* Returns how many tokens were seen: a piece during which it did not rise was the middle of one token. Loop thread. */
-uint64_t payload_token_count(const struct payload *payload);
 
 /* Returns what stands at a path. Loop thread. */
 enum payload_kind payload_kind(const struct payload *payload, enum payload_field field);

@@ -8,7 +8,7 @@
  *      "hook 109948940"         by hook
  *      "target integration 7"   by target
  *
- * Invariant: the bytes of a secret are in memory only between reading its file and making its HMAC key, and are wiped.
+ * Invariant: the bytes of a secret are in memory only while its HMAC key is made (base/signature.h).
  */
 #include "ingest/github/secrets.h"
 
@@ -20,6 +20,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/signature.h"
 #include "base/yaml_text.h"
 
 struct secrets {
@@ -61,30 +62,6 @@ static struct secrets *secrets_new(size_t count)
     secrets->count = count;
     secrets->items = mem_alloc_array(count, sizeof(*secrets->items));
     return secrets;
-}
-
-/* Wipes the secret's bytes, then releases the buffer. */
-static void wipe(struct buffer *secret)
-{
-    if (secret->data != NULL)
-        explicit_bzero(secret->data, secret->capacity_bytes);
-    buffer_release(secret);
-}
-
-/* Reads the file of a secret and makes its key. */
-static int secret_read_key(struct secret *secret,
-                           int (*read_secret)(const char *, struct buffer *, struct error *),
-                           struct error *error)
-{
-    struct buffer bytes = BUFFER_INIT(SECRET_MAX_BYTES);
-    /* All at once: a buffer that grew would leave copies behind that nobody wipes. */
-    int code = buffer_reserve(&bytes, SECRET_MAX_BYTES);
-    if (code == 0)
-        code = read_secret(secret->file, &bytes, error);
-    if (code == 0)
-        secret->key = hmac_key_new(bytes.data, bytes.size_bytes);
-    wipe(&bytes);
-    return code;
 }
 
 /* ---- the configuration ---- */
@@ -233,7 +210,7 @@ static int read_item(const struct secrets_source *source, const struct yaml_stre
     if (code != 0)
         return code;
     struct error reason;
-    code = secret_read_key(secret, source->read_secret, &reason);
+    code = signature_key_read(secret->file, source->read_secret, &secret->key, &reason);
     if (code != 0)
         return yaml_error(stream, yaml_get(item, "file"), error, code, "%s", reason.text);
     return 0;
@@ -330,7 +307,7 @@ int secrets_load_single(const char *file, const char *const *patterns, size_t pa
         if (code != 0)
             return code;
     }
-    int code = secret_read_key(secret, file_read_secret, error);
+    int code = signature_key_read(secret->file, file_read_secret, &secret->key, error);
     if (code == 0)
         *ret_secrets = TAKE(secrets);
     return code;

@@ -43,9 +43,6 @@
 /* Most secrets that a delivery is tried with: each costs an HMAC over the whole body. */
 #define SECRETS_CANDIDATES_MAX 8
 
-/* Longest secret in bytes; GitHub's own limit is below. */
-#define SECRET_MAX_BYTES 4096
-
 /* Longest id of a secret. */
 #define SECRET_ID_MAX_BYTES 64
 

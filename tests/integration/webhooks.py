@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import ssl
 import threading
 import time
 import uuid
@@ -48,10 +49,13 @@ class Answer:
 
 
 class Sender:
-    """One kept connection to the door."""
+    """One kept connection to the door; with TLS where there is a context."""
 
-    def __init__(self, port: int, timeout_s: float = ANSWER_S):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    def __init__(self, port: int, timeout_s: float = ANSWER_S, context: ssl.SSLContext | None = None):
+        if context is None:
+            self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+        else:
+            self.connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout_s, context=context)
 
     def ask(self, method: str, path: str, body: bytes | None, headers: dict) -> Answer:
         """One request; a broken connection raises and is closed."""
@@ -90,6 +94,8 @@ class Load:
     secret: bytes
     threads: int = 8
     body_bytes: int = 2000
+    context: ssl.SSLContext | None = None  # with TLS
+    kept: bool = True  # else a connection for each delivery
     answers: list[tuple[str, int, float]] = field(default_factory=list)  # delivery, status, seconds
     broken: int = 0  # requests whose connection ended before an answer
 
@@ -135,7 +141,7 @@ class Load:
         while not self._stop.is_set():
             if sender is None or port != self.port():
                 port = self.port()
-                sender = Sender(port)
+                sender = Sender(port, context=self.context)
             number += 1
             delivery = str(uuid.uuid4())
             body = issue_payload(number, 1000 + index, padding="x" * self.body_bytes)
@@ -148,5 +154,5 @@ class Load:
                 continue
             with self._lock:
                 self.answers.append((delivery, answer.status, answer.seconds))
-            if answer.headers.get("Connection", "").lower() == "close":
+            if not self.kept or answer.headers.get("Connection", "").lower() == "close":
                 sender.close()

@@ -149,6 +149,15 @@ class Looking(ForgeTest):
         message = self.admin("POST", "act", [acts[0], {"do": "x"}, acts[1]], expect=422)["message"]
         self.assertIn("act 1 of 3", message)
 
+    def test_where_deliveries_come_from(self):
+        first = self.anyone.get("/meta")
+        self.assertEqual(self.expect(200, first)["hooks"], ["127.0.0.0/8", "::1/128"])
+        tag = {"If-None-Match": first.headers["ETag"]}
+        self.expect(304, self.anyone.ask("GET", "/meta", None, tag))
+        self.admin("PATCH", "meta", {"hooks": ["192.0.2.0/24"]})
+        self.assertEqual(self.expect(200, self.anyone.ask("GET", "/meta", None, tag))["hooks"], ["192.0.2.0/24"])
+        self.admin("PATCH", "meta", {}, expect=422)
+
     def test_reset(self):
         self.admin("POST", "reset")
         self.admin("GET", "issues/acme/rocket", expect=404)

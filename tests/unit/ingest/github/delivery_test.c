@@ -102,6 +102,25 @@ static void test_accepted_when_acknowledged(void **state)
     }
 }
 
+/* A chunked body is of unknown length; the limit for bodies is below what is reserved for one at first. */
+static void test_chunked_body_under_a_small_limit(void **state)
+{
+    (void)state;
+    CLEANUP(bed_free) struct bed *bed = bed_new(LONG_DEADLINE_MS);
+    CLEANUP(mem_free) char *whole = request_text(&(struct request){0});
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(100000);
+    int head_bytes = (int)(strstr(whole, "Content-Length:") - whole);
+    assert_int_equal(
+        buffer_append_format(&text, "%.*sTransfer-Encoding: chunked\r\n\r\n%zx\r\n%s\r\n0\r\n\r\n",
+                             head_bytes, whole, strlen(PAYLOAD), PAYLOAD),
+        0);
+    CLEANUP(peer_free) struct peer *peer = peer_new(&bed->bench, http_server_port(bed->server));
+    peer_send_text(peer, text.data);
+    wait_for_messages(bed, 1);
+    deliver(bed, 0, 0);
+    expect_status(bed, peer, 202);
+}
+
 static void test_failures_of_the_broker(void **state)
 {
     (void)state;
@@ -173,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_accepted_when_acknowledged),
+        cmocka_unit_test(test_chunked_body_under_a_small_limit),
         cmocka_unit_test(test_failures_of_the_broker),
         cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_deadline),
