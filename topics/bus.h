@@ -142,6 +142,10 @@ struct bus {
                 void *argument, struct bus_reader **ret_reader, struct error *error);
     /* See bus_reader_add. */
     void (*reader_add)(struct bus_reader *reader, int32_t partition);
+    /* See bus_reader_add_end. */
+    void (*reader_add_end)(struct bus_reader *reader, int32_t partition);
+    /* See bus_reader_add_at. */
+    void (*reader_add_at)(struct bus_reader *reader, int32_t partition, int64_t offset);
     /* See bus_reader_remove. */
     void (*reader_remove)(struct bus_reader *reader, int32_t partition);
     /* See bus_reader_free. */
@@ -224,6 +228,24 @@ static inline int bus_read(struct bus *bus, enum topic topic,
 static inline void bus_reader_add(struct bus_reader *reader, int32_t partition)
 {
     reader->bus->reader_add(reader, partition);
+}
+
+/*
+ * As bus_reader_add, but only what is written from about now on: for who wants to be woken and needs no history. Loop
+ * thread.
+ */
+static inline void bus_reader_add_end(struct bus_reader *reader, int32_t partition)
+{
+    reader->bus->reader_add_end(reader, partition);
+}
+
+/*
+ * As bus_reader_add, but from an offset on, or from the first one after it that still stands: for who knows where a
+ * record is. Loop thread.
+ */
+static inline void bus_reader_add_at(struct bus_reader *reader, int32_t partition, int64_t offset)
+{
+    reader->bus->reader_add_at(reader, partition, offset);
 }
 
 /* Stops reading a partition, also from within a callback; no callback for it any more. No effect if

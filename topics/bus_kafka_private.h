@@ -275,6 +275,12 @@ int kafka_read(struct bus *bus, enum topic topic, const struct bus_reader_handle
 /* Implements bus_reader_add. */
 void kafka_reader_add(struct bus_reader *reader, int32_t partition);
 
+/* Implements bus_reader_add_end. */
+void kafka_reader_add_end(struct bus_reader *reader, int32_t partition);
+
+/* Implements bus_reader_add_at. */
+void kafka_reader_add_at(struct bus_reader *reader, int32_t partition, int64_t offset);
+
 /* Implements bus_reader_remove. */
 void kafka_reader_remove(struct bus_reader *reader, int32_t partition);
 

@@ -157,17 +157,32 @@ int kafka_read(struct bus *interface, enum topic topic, const struct bus_reader_
     return 0;
 }
 
-void kafka_reader_add(struct bus_reader *interface, int32_t partition)
+/* Begins at an offset, or at one of librdkafka's two ends. */
+static void reader_begin(struct kafka_reader *reader, int32_t partition, int64_t offset)
 {
-    struct kafka_reader *reader = reader_of(interface);
     struct reader_slot *slot = reader_slot(reader, partition);
     assert(!slot->active);
     *slot = (struct reader_slot){.active = true};
-    if (rd_kafka_consume_start_queue(reader->topic_handle, partition, RD_KAFKA_OFFSET_BEGINNING,
-                                     reader->records) != 0)
+    if (rd_kafka_consume_start_queue(reader->topic_handle, partition, offset, reader->records) != 0)
         LOG_ERROR("a partition cannot be read", LOG_TEXT("topic", topic_name(reader->topic)),
                   LOG_INT("partition", partition),
                   LOG_TEXT("error", rd_kafka_err2name(rd_kafka_last_error())));
+}
+
+void kafka_reader_add(struct bus_reader *interface, int32_t partition)
+{
+    reader_begin(reader_of(interface), partition, RD_KAFKA_OFFSET_BEGINNING);
+}
+
+void kafka_reader_add_end(struct bus_reader *interface, int32_t partition)
+{
+    reader_begin(reader_of(interface), partition, RD_KAFKA_OFFSET_END);
+}
+
+void kafka_reader_add_at(struct bus_reader *interface, int32_t partition, int64_t offset)
+{
+    assert(offset >= 0);
+    reader_begin(reader_of(interface), partition, offset);
 }
 
 void kafka_reader_remove(struct bus_reader *interface, int32_t partition)

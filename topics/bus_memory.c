@@ -334,16 +334,33 @@ static struct cursor *reader_cursor(struct memory_reader *reader, int32_t partit
     return &reader->cursors[partition];
 }
 
-static void memory_reader_add(struct bus_reader *bus_reader, int32_t partition)
+/* Begins at offset `position`; below 0: at the end. */
+static void reader_begin(struct bus_reader *bus_reader, int32_t partition, int64_t position)
 {
     struct memory_reader *reader = (struct memory_reader *)bus_reader;
     struct cursor *cursor = reader_cursor(reader, partition);
     assert(!cursor->active);
     cursor->active = true;
     cursor->caught_up = false;
-    cursor->position = 0;
     cursor->end_at_add = cluster_end(reader->connection->cluster, reader->topic, partition);
+    cursor->position = position >= 0 ? position : cursor->end_at_add;
     cursor_continue(cursor, false);
+}
+
+static void memory_reader_add(struct bus_reader *bus_reader, int32_t partition)
+{
+    reader_begin(bus_reader, partition, 0);
+}
+
+static void memory_reader_add_end(struct bus_reader *bus_reader, int32_t partition)
+{
+    reader_begin(bus_reader, partition, -1);
+}
+
+static void memory_reader_add_at(struct bus_reader *bus_reader, int32_t partition, int64_t offset)
+{
+    assert(offset >= 0);
+    reader_begin(bus_reader, partition, offset);
 }
 
 static void memory_reader_remove(struct bus_reader *bus_reader, int32_t partition)
@@ -425,6 +442,8 @@ struct bus *bus_memory_open(struct bus_memory *cluster)
         .group_leave = memory_group_leave,
         .read = memory_read,
         .reader_add = memory_reader_add,
+        .reader_add_end = memory_reader_add_end,
+        .reader_add_at = memory_reader_add_at,
         .reader_remove = memory_reader_remove,
         .reader_free = memory_reader_free,
         .partition_count = memory_partition_count,

@@ -45,8 +45,10 @@ static const struct {
     {"topics", "create, list and check the topics; print the rights that daemons need"},
     {"tail", "read a topic: filter by key, name, type and time"},
     {"status", "what is pending: what waits, why, and until when"},
+    {"specs", "desired state: what is published and valid; check documents before a push"},
     {"model", "train, evaluate and explain models"},
     {"ingest-github", "daemon: GitHub webhooks → events"},
+    {"ingest-git", "daemon: git repositories → pushes"},
     {"labeler", "daemon: issues carry the labels that their model predicts"},
     {"mock", "a broker in memory, for a first look and for tests"},
 };

@@ -45,8 +45,12 @@ struct acl {
 static const struct acl acls[] = {
     {"ingest-github", ACL_TOPIC, TOPIC_GITHUB_EVENTS, NULL, ACL_PUBLISH, "webhooks"},
     {"ingest-github", ACL_CLUSTER, TOPIC_COUNT, NULL, "IdempotentWrite", "brokers before 3.0"},
+    {"ingest-git", ACL_TOPIC, TOPIC_GIT_PUSHES, NULL, ACL_BOTH, "moves of heads; the last known"},
+    {"ingest-git", ACL_TOPIC, TOPIC_GITHUB_EVENTS, NULL, ACL_CONSUME, "push webhooks wake it"},
+    {"ingest-git", ACL_CLUSTER, TOPIC_COUNT, NULL, "IdempotentWrite", "brokers before 3.0"},
     {"labeler", ACL_TOPIC, TOPIC_GITHUB_EVENTS, NULL, ACL_CONSUME, "home topic"},
     {"labeler", ACL_GROUP, TOPIC_COUNT, "nodag-labeler", "Read", "ownership of keys"},
+    {"labeler", ACL_TOPIC, TOPIC_SPECS, NULL, ACL_CONSUME, "its documents; not with --specs"},
     {"labeler", ACL_TOPIC, TOPIC_PREDICTIONS, NULL, ACL_BOTH, "its decisions"},
     {"labeler", ACL_TOPIC, TOPIC_PENDING, NULL, ACL_BOTH, "what waits"},
     {"labeler", ACL_TOPIC, TOPIC_DEAD_LETTERS, NULL, ACL_PUBLISH, "what it refuses"},
@@ -55,6 +59,7 @@ static const struct acl acls[] = {
      "create, list, check"},
     {"tail", ACL_ALL_TOPICS, TOPIC_COUNT, NULL, ACL_CONSUME, "reading any topic"},
     {"status", ACL_TOPIC, TOPIC_PENDING, NULL, ACL_CONSUME, "what waits"},
+    {"specs", ACL_TOPIC, TOPIC_SPECS, NULL, ACL_CONSUME, "list and show"},
 };
 
 static const struct option_row rows[] = {

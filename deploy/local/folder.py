@@ -1,6 +1,6 @@
 """The data folder of a local stack: the lock, what must be the same in the next run, ports, secrets.
 
-    DIR/sandbox/   stack.json  kafka/  sandbox.json(.d)  secrets/  secrets.yaml  labeler.yaml  history.csv  label.model
+    DIR/sandbox/   stack.json  kafka/  sandbox.json(.d)  secrets/  secrets.yaml  documents/  history.csv  label.model
                    logs/  run/
     DIR/embedded/  the same for --embedded, thrown away at each start: its broker keeps nothing either
     DIR/github/    the same for --github

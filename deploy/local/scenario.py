@@ -69,7 +69,7 @@ def run(options, services: Services) -> dict:
     set_up_forge(services, [*past, *new])
     open_history(services, past)
     metrics = train(services)
-    services.start_labeler("--document", write_document(services, metrics["labels"]),
+    services.start_labeler("--specs", write_document(services, metrics["labels"]),
                            "--forge-url", services.sandbox.url, "--forge-app-id", folder.memory["app_id"],
                            "--forge-app-key-file", folder.key_pair("app.pem")[0])
     results = open_new(services, new)
@@ -190,10 +190,12 @@ def read_metrics(judged: dict, issue_count: int) -> dict:
 
 def write_document(services: Services, labels: list[str]) -> Path:
     folder = services.folder
-    path = folder.path / "labeler.yaml"
+    documents = folder.path / "documents"
+    documents.mkdir(exist_ok=True)
+    path = documents / "labeler.yaml"
     path.write_text(DOCUMENT.format(organisation=ORGANISATION, include=json.dumps(labels), since=folder.memory["since"],
                                     model=json.dumps(str(folder.path / "label.model"))), encoding="utf-8")
-    return path
+    return documents
 
 
 def open_new(services: Services, issues: list[Issue]) -> list[dict]:

@@ -212,7 +212,7 @@ class Services:
         options = self.options
         who = (["--forge-token-file", options.forge_token_file.resolve()] if options.forge_token_file else
                ["--forge-app-id", options.forge_app_id, "--forge-app-key-file", options.forge_app_key_file.resolve()])
-        self.start_labeler("--document", options.document.resolve(), "--forge-url", options.forge_url, *who)
+        self.start_labeler("--specs", options.specs.resolve(), "--forge-url", options.forge_url, *who)
 
 
 def complaints(log: Path) -> list[str]:

@@ -45,7 +45,7 @@ examples:
   deploy/local/up --issues issues.csv      real issues as history instead of generated ones
   deploy/local/up --brokers kafka:9092     use a Kafka that runs already
   deploy/local/up --embedded               no Java: a broker in memory for a first look; nothing survives a stop
-  deploy/local/up --github --document labeler.yaml --forge-app-id 1234 --forge-app-key-file key.pem \\
+  deploy/local/up --github --specs documents/ --forge-app-id 1234 --forge-app-key-file key.pem \\
                   --webhook-secret-file secret --scope kubeflow
 
 exit status: 0 it worked; 1 it did not, and the text says what and where to look; 2 the command line is not valid, or
@@ -89,7 +89,7 @@ def add_github_options(add) -> None:
     add("--webhook-secret-file", metavar="FILE", type=Path, help="the secret of the webhook")
     add("--scope", metavar="PATTERN", action="append", help="OWNER, OWNER/PATTERN or *: whose events the secret may "
         "sign (repeatable)")
-    add("--document", metavar="FILE", type=Path, help="Labeler document")
+    add("--specs", metavar="DIR", type=Path, help="folder with the Labeler documents, or one file")
     add("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080",
         help="where webhooks arrive (default: %(default)s)")
 
@@ -107,11 +107,13 @@ def check_options(parser, options) -> None:
         return
     if bool(options.forge_token_file) == bool(options.forge_app_id and options.forge_app_key_file):
         parser.error("--github needs either --forge-token-file, or --forge-app-id with --forge-app-key-file")
-    if not options.webhook_secret_file or not options.document or not options.scope:
-        parser.error("--github needs --webhook-secret-file, --scope and --document too")
-    for path in (options.forge_token_file, options.forge_app_key_file, options.webhook_secret_file, options.document):
+    if not options.webhook_secret_file or not options.specs or not options.scope:
+        parser.error("--github needs --webhook-secret-file, --scope and --specs too")
+    for path in (options.forge_token_file, options.forge_app_key_file, options.webhook_secret_file):
         if path and not path.is_file():
             parser.error(f"{path}: no such file")
+    if not options.specs.exists():
+        parser.error(f"{options.specs}: no such folder or file")
 
 
 def stop_on_signals() -> None:

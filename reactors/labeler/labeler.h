@@ -28,29 +28,40 @@
 #include "reactors/labeler/document.h"
 #include "reactors/labeler/models.h"
 #include "topics/bus.h"
+#include "topics/spec_table.h"
 
 /* What the labeler stands on; borrowed for its life. */
 struct labeler_ground {
-    struct loop *loop;                    /* time and order */
-    struct bus *bus;                      /* events in, records out */
-    struct forge *forge;                  /* GitHub */
-    struct metrics *metrics;              /* NULL: none */
-    const struct kernel_settings *kernel; /* concurrency, backoff, sweep */
+    struct loop *loop;                       /* time and order */
+    struct bus *bus;                         /* events in, records out */
+    struct forge *forge;                     /* GitHub */
+    struct metrics *metrics;                 /* NULL: none */
+    const struct kernel_settings *kernel;    /* concurrency, backoff, sweep */
+    const struct spec_table_settings *specs; /* where the documents come from */
 };
 
 /* A running labeler. */
 struct labeler;
 
 /*
- * Starts: asks the forge who nodag is (again and again until it answers), then joins
- * `github.events`. Takes `documents` and `models`. Owned. Loop thread.
+ * Starts: reads the documents and asks the forge who nodag is (again and again until it answers),
+ * then joins `github.events`. Takes `models`, also when it fails. Owned. The codes of spec_table_new.
+ * Loop thread.
  */
-int labeler_new(const struct labeler_ground *ground, struct document_set *documents,
-                struct models *models, struct labeler **ret_labeler,
-                struct error *error) MUST_CHECK;
+int labeler_new(const struct labeler_ground *ground, struct models *models,
+                struct labeler **ret_labeler, struct error *error) MUST_CHECK;
 
-/* Replaces the documents (takes them); stalled keys are looked at again. Loop thread. */
-void labeler_set_documents(struct labeler *labeler, struct document_set *documents);
+/* Returns the documents that are in force; borrowed until the next turn of the loop. Loop thread. */
+const struct document_set *labeler_documents(const struct labeler *labeler);
+
+/*
+ * Calls `changed(argument)` whenever labeler_documents gives another set, before any key is looked at
+ * because of it: for whoever loads their models. Loop thread.
+ */
+void labeler_on_documents(struct labeler *labeler, loop_fn changed, void *argument);
+
+/* A person asks to look again: a folder of documents is read, stalled keys are woken. Loop thread. */
+void labeler_reload(struct labeler *labeler);
 
 /* Returns the models, to load them again. Borrowed. */
 struct models *labeler_models(struct labeler *labeler);

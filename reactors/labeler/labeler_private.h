@@ -14,6 +14,7 @@
 #ifndef NODAG_LABELER_LABELER_PRIVATE_H
 #define NODAG_LABELER_LABELER_PRIVATE_H
 
+#include "reactors/labeler/desired.h"
 #include "reactors/labeler/history.h"
 #include "reactors/labeler/labeler.h"
 #include "reactors/labeler/plan.h"
@@ -98,7 +99,7 @@ struct labeler_job {
 /* The labeler. */
 struct labeler {
     struct labeler_ground ground;      /* borrowed parts */
-    struct document_set *documents;    /* owned */
+    struct desired *desired;           /* owned; the documents */
     struct models *models;             /* owned */
     struct repositories *repositories; /* owned */
     struct history *history;           /* owned */
@@ -106,6 +107,8 @@ struct labeler {
     char *login;                       /* owned; nodag's own */
     struct forge_call *identity_call;  /* under way, or NULL */
     struct loop_timer *identity_timer; /* owned; asks again */
+    loop_fn documents_changed;         /* see labeler_on_documents */
+    void *documents_argument;          /* likewise */
     loop_fn ready_changed;             /* see labeler_on_ready */
     void *ready_argument;              /* likewise */
     struct metrics_family *verdicts;   /* decisions by verdict; NULL without metrics */

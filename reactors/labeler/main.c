@@ -3,9 +3,10 @@
  * drain.
  *
  * Design: everything that reaches outside is made here (bus, HTTP client, forge) and handed to the
- * labeler. The document file and the model files are watched; what is invalid is said once and the
+ * labeler. The model files that its documents name are watched; what is invalid is said once and the
  * last valid state stays in force.
  */
+#include <malloc.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -17,19 +18,16 @@
 #include "reactors/labeler/labeler.h"
 #include "topics/bus_kafka.h"
 
-/* Largest document file. */
-#define MAIN_DOCUMENT_MAX_BYTES (1u << 20)
-
 /* How long the last records may take to be acknowledged at the end, in milliseconds. */
 #define MAIN_FLUSH_MS 5000
 
 /* Settings of the daemon. */
 struct main_settings {
-    struct daemon_settings daemon; /* every daemon's */
-    struct bus_kafka_settings bus; /* Kafka */
-    struct kernel_settings kernel; /* reconciling */
-    struct forge_settings forge;   /* GitHub */
-    const char *document_file;     /* --document */
+    struct daemon_settings daemon;    /* every daemon's */
+    struct bus_kafka_settings bus;    /* Kafka */
+    struct kernel_settings kernel;    /* reconciling */
+    struct forge_settings forge;      /* GitHub */
+    struct spec_table_settings specs; /* documents */
 };
 
 /* The daemon's own state. */
@@ -42,63 +40,60 @@ struct main_state {
     struct labeler *labeler;       /* owned */
     struct file_watch *watch;      /* owned */
     struct labeler_ground ground;  /* borrowed parts of the above */
+    bool is_ready;                 /* as last told */
 };
 
 static const struct option_row main_rows[] = {
-    {.name = "document",
-     .letter = 'd',
-     .kind = OPTION_FILE,
-     .offset = offsetof(struct main_settings, document_file),
-     .required = true,
-     .group = "Labeler",
-     .help = "YAML file with one or several Labeler documents: which repositories, labels and "
-             "models. Read again when it changes."},
+    SPEC_TABLE_OPTION_ROW(struct main_settings, specs),
     BUS_KAFKA_OPTION_ROWS(struct main_settings, bus),
     KERNEL_OPTION_ROWS(struct main_settings, kernel),
     FORGE_OPTION_ROWS(struct main_settings, forge),
 };
 
-static int main_read_documents(const char *path, struct document_set **ret_documents,
-                               struct error *error)
+/* Loads the models that the documents name now, and watches their files. */
+static void main_load_models(struct main_state *state)
 {
-    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(MAIN_DOCUMENT_MAX_BYTES);
-    int code = file_read(path, &text, error);
-    return code == 0 ? document_set_parse(path, text.data != NULL ? text.data : "", text.size_bytes,
-                                          ret_documents, error)
-                     : code;
+    const struct document_set *documents = labeler_documents(state->labeler);
+    file_watch_clear(state->watch);
+    for (size_t i = 0; i < document_count(documents); i++) {
+        const struct document *document = document_at(documents, i);
+        for (size_t j = 0; j < document->model_count; j++)
+            if (document->models[j].source == DOCUMENT_MODEL_FILE)
+                file_watch_add(state->watch, document->models[j].text);
+    }
+    (void)models_load(labeler_models(state->labeler), documents);
 }
 
-/* Watches the document file and all model files that it names. */
-static void main_watch_files(struct main_state *state, const struct document_set *documents)
+static void main_on_documents(void *argument)
 {
-    file_watch_clear(state->watch);
-    file_watch_add(state->watch, state->settings.document_file);
-    for (size_t i = 0; i < document_count(documents); i++)
-        for (size_t j = 0; j < document_at(documents, i)->model_files.count; j++)
-            file_watch_add(state->watch, document_at(documents, i)->model_files.items[j]);
+    main_load_models(argument);
+}
+
+static void main_on_model_file(void *argument)
+{
+    struct main_state *state = argument;
+    main_load_models(state);
+    labeler_models_changed(state->labeler);
 }
 
 static void main_reload(void *argument)
 {
     struct main_state *state = argument;
-    struct document_set *documents = NULL;
-    struct error error = {0};
-    int code = main_read_documents(state->settings.document_file, &documents, &error);
-    if (code != 0) {
-        LOG_ERROR("the Labeler documents are not valid; the last valid ones stay in force",
-                  LOG_TEXT("reason", error.text));
-        return;
-    }
-    main_watch_files(state, documents);
-    (void)models_load(labeler_models(state->labeler), documents);
-    LOG_INFO("Labeler documents read", LOG_INT("documents", document_count(documents)));
-    labeler_set_documents(state->labeler, documents);
+    labeler_reload(state->labeler);
+    main_on_model_file(state);
 }
 
 static void main_on_ready(void *argument)
 {
     struct main_state *state = argument;
     const char *reason = labeler_unready_reason(state->labeler);
+    /*
+     * Reading the tables of an assignment needs several times the memory of what is kept of them, and malloc would
+     * keep it for good.
+     */
+    if (reason == NULL && !state->is_ready)
+        (void)malloc_trim(0);
+    state->is_ready = reason == NULL;
     daemon_set_ready(state->daemon, "labeler", reason == NULL, reason);
 }
 
@@ -143,27 +138,24 @@ static int main_start(struct daemon *daemon, void *settings, void **ret_self, st
     *ret_self = state; /* from here on daemon calls main_stop, also after a failure */
     state->daemon = daemon;
     state->settings = *(struct main_settings *)settings;
-    CLEANUP(document_set_free) struct document_set *documents = NULL;
-    int code = main_read_documents(state->settings.document_file, &documents, error);
-    if (code == 0)
-        code = main_connect(state, error);
+    int code = main_connect(state, error);
     if (code != 0)
         return code;
-    state->watch = file_watch_new(daemon_loop(daemon), main_reload, state);
-    main_watch_files(state, documents);
-    struct models *models = models_new(daemon_metrics(daemon));
-    (void)models_load(models, documents);
+    state->watch = file_watch_new(daemon_loop(daemon), main_on_model_file, state);
     state->ground = (struct labeler_ground){
         .loop = daemon_loop(daemon),
         .bus = state->bus,
         .forge = state->forge,
         .metrics = daemon_metrics(daemon),
         .kernel = &state->settings.kernel,
+        .specs = &state->settings.specs,
     };
-    code = labeler_new(&state->ground, TAKE(documents), models, &state->labeler, error);
-    if (code == 0)
-        labeler_on_ready(state->labeler, main_on_ready, state);
-    return code;
+    code = labeler_new(&state->ground, models_new(daemon_metrics(daemon)), &state->labeler, error);
+    if (code != 0)
+        return code;
+    labeler_on_documents(state->labeler, main_on_documents, state);
+    labeler_on_ready(state->labeler, main_on_ready, state);
+    return 0;
 }
 
 static void main_flushed(void *argument, size_t still_queued)
@@ -195,18 +187,21 @@ int main(int argc, char **argv)
                 .name = "nodag labeler",
                 .summary = "keeps true: open issues carry the labels that the model predicts, "
                            "minus what people decided otherwise",
-                .usage = "--document FILE [OPTION…]",
-                .description = "Consumes the topic github.events, looks at each opened, edited or "
-                               "reopened issue of the repositories that its Labeler "
-                               "documents name, and writes the included labels that the model "
-                               "predicts above its thresholds. A label that somebody "
-                               "removed is never added again; one that somebody added is never "
-                               "removed. Every decision is published on the topic "
-                               "predictions, with the reason for each label.",
-                .examples = "  nodag labeler --document labeler.yaml --brokers 127.0.0.1:9092 "
-                            "--forge-token-file token\n"
-                            "  nodag labeler --document labeler.yaml --forge-app-id 1234 "
-                            "--forge-app-key-file key.pem\n",
+                .usage = "[OPTION…]",
+                .description =
+                    "Consumes the topic github.events, looks at each opened, edited or "
+                    "reopened issue of the repositories that its Labeler "
+                    "documents name, and writes the included labels that the model "
+                    "predicts above its thresholds. A label that somebody "
+                    "removed is never added again; one that somebody added is never "
+                    "removed. Every decision is published on the topic "
+                    "predictions, with the reason for each label. Its documents come from git "
+                    "by the topic specs, or from a folder (--specs); changes take effect "
+                    "at once. Where two documents match one repository, nothing is "
+                    "written there until one of them is changed.",
+                .examples = "  nodag labeler --forge-app-id 1234 --forge-app-key-file key.pem\n"
+                            "  nodag labeler --specs documents/ --brokers 127.0.0.1:9092 "
+                            "--forge-token-file token\n",
                 .rows = main_rows,
                 .row_count = ARRAY_COUNT(main_rows),
             },

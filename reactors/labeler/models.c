@@ -98,8 +98,9 @@ size_t models_load(struct models *models, const struct document_set *documents)
     size_t failed = 0;
     for (size_t i = 0; i < document_count(documents); i++) {
         const struct document *document = document_at(documents, i);
-        for (size_t j = 0; j < document->model_files.count; j++)
-            if (!models_load_entry(models_entry(models, document->model_files.items[j])))
+        for (size_t j = 0; j < document->model_count; j++)
+            if (document->models[j].source == DOCUMENT_MODEL_FILE &&
+                !models_load_entry(models_entry(models, document->models[j].text)))
                 failed++;
     }
     if (models->failed_metric != NULL)
@@ -114,17 +115,26 @@ void models_put(struct models *models, const char *path, struct classifier *clas
     entry->classifier = classifier;
 }
 
+/* Returns what a document's entry stands for now, or NULL where nothing can be used (yet). */
+static const struct classifier *models_find(struct models *models,
+                                            const struct document_model *model)
+{
+    if (model->source != DOCUMENT_MODEL_FILE)
+        return NULL; /* versions and Deployments: see models_missing */
+    return models_entry(models, model->text)->classifier;
+}
+
 const char *models_version(struct models *models, const struct document *document)
 {
     struct buffer text = BUFFER_INIT(MODELS_VERSION_MAX_BYTES);
-    for (size_t i = 0; i < document->model_files.count; i++) {
-        struct model_entry *entry = models_entry(models, document->model_files.items[i]);
-        if (entry->classifier == NULL) {
+    for (size_t i = 0; i < document->model_count; i++) {
+        const struct classifier *classifier = models_find(models, &document->models[i]);
+        if (classifier == NULL) {
             buffer_release(&text);
             return NULL;
         }
         (void)!buffer_append_format(&text, "%s%s", i > 0 ? "+" : "",
-                                    classifier_version(entry->classifier));
+                                    classifier_version(classifier));
     }
     mem_free(models->version);
     models->version = buffer_take(&text);
@@ -186,20 +196,38 @@ static void models_ask_one(const struct classifier *classifier,
     }
 }
 
+/* Says which of a document's models cannot be used, and what to do about it. */
+static int models_missing(struct models *models, const struct document *document,
+                          struct error *error)
+{
+    for (size_t i = 0; i < document->model_count; i++) {
+        const struct document_model *model = &document->models[i];
+        if (model->source == DOCUMENT_MODEL_FILE && models_find(models, model) == NULL)
+            return error_set(error, ERR_UNAVAILABLE,
+                             "the model file %s of Labeler `%s` is not there or not valid yet",
+                             model->text, document->name);
+        if (model->source != DOCUMENT_MODEL_FILE)
+            return error_set(error, ERR_UNSUPPORTED,
+                             "Labeler `%s` takes its model from the %s `%s`, which this version of "
+                             "nodag cannot do yet; write `file: PATH`",
+                             document->name,
+                             model->source == DOCUMENT_MODEL_VERSION ? "version" : "Deployment",
+                             model->text);
+    }
+    return error_set(error, ERR_BUG, "Labeler `%s` has all its models", document->name);
+}
+
 int models_ask(struct models *models, const struct document *document,
                const struct classifier_issue *issue, bool with_words,
                struct model_opinion **ret_opinion, struct error *error)
 {
     const char *version = models_version(models, document);
     if (version == NULL)
-        return error_set(error, ERR_UNAVAILABLE,
-                         "a model file of Labeler `%s` is not there or not valid yet",
-                         document->name);
+        return models_missing(models, document, error);
     struct model_opinion *opinion = MEM_NEW(struct model_opinion);
     opinion->version = mem_copy_text(version);
-    for (size_t i = 0; i < document->model_files.count; i++)
-        models_ask_one(models_entry(models, document->model_files.items[i])->classifier, issue,
-                       with_words, opinion);
+    for (size_t i = 0; i < document->model_count; i++)
+        models_ask_one(models_find(models, &document->models[i]), issue, with_words, opinion);
     *ret_opinion = opinion;
     return 0;
 }

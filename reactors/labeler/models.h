@@ -61,7 +61,8 @@ const char *models_version(struct models *models, const struct document *documen
 
 /*
  * Asks a document's models for an issue's labels; with `with_words`, for predicted ones also why.
- * Owned result. ERR_UNAVAILABLE: one of the models has no good file yet. Loop thread.
+ * Owned result. ERR_UNAVAILABLE: one of the models has no good file yet; ERR_UNSUPPORTED: one comes
+ * from a version or a Deployment. Loop thread.
  */
 int models_ask(struct models *models, const struct document *document,
                const struct classifier_issue *issue, bool with_words,

@@ -51,6 +51,9 @@ void observe_release(struct labeler_job *job)
 
 /* --- the plan's input --- */
 
+static void observe_end_in_conflict(struct labeler_job *job, const char *repository,
+                                    const char *text);
+
 static void observe_on_repository(void *argument, int code, int64_t retry_after_ms,
                                   const struct repository *repository, const char *text);
 
@@ -147,9 +150,14 @@ static void observe_plan(struct labeler_job *job, const struct repository *repos
 {
     const struct document *document = NULL;
     struct error error = {0};
-    int code = document_find(job->labeler->documents, repository->full_name, &document, &error);
+    int code = document_find(desired_documents(job->labeler->desired), repository->full_name,
+                             &document, &error);
     if (code == ERR_NOT_FOUND) {
         job_finish(job, KERNEL_DONE, 0, NULL);
+        return;
+    }
+    if (code == ERR_CONFLICT) {
+        observe_end_in_conflict(job, repository->full_name, error.text);
         return;
     }
     struct classifier_issue issue = {
@@ -164,9 +172,7 @@ static void observe_plan(struct labeler_job *job, const struct repository *repos
             models_ask(job->labeler->models, document, &issue,
                        document->comment == DOCUMENT_COMMENT_EDIT, &job->prepared.opinion, &error);
     if (code != 0) {
-        job_finish(job,
-                   err_is_retriable(code) && code != ERR_CONFLICT ? KERNEL_RETRY : KERNEL_STALLED,
-                   0, error.text);
+        job_finish(job, err_is_retriable(code) ? KERNEL_RETRY : KERNEL_STALLED, 0, error.text);
         return;
     }
     if (observe_leave_alone(job, document, job->prepared.opinion->version)) {
@@ -305,9 +311,26 @@ static void observe_on_repository(void *argument, int code, int64_t retry_after_
     job_fail(job, &result, "reading the repository");
 }
 
+/* Two documents match: nobody writes there until a person has changed one of them. */
+static void observe_end_in_conflict(struct labeler_job *job, const char *repository,
+                                    const char *text)
+{
+    desired_note_conflict(job->labeler->desired, repository, text);
+    job->is_reported = true;
+    job_finish(job, KERNEL_STALLED, 0, text);
+}
+
 void observe_begin(struct labeler_job *job)
 {
+    const struct document *document = NULL;
+    const char *name = kernel_work_note(job->work);
+    struct error error = {0};
     job->step = JOB_REPOSITORY;
+    if (document_find(desired_documents(job->labeler->desired), name, &document, &error) ==
+        ERR_CONFLICT) {
+        observe_end_in_conflict(job, name, error.text);
+        return;
+    }
     job->waiter = repositories_get(job->labeler->repositories, kernel_work_note(job->work),
                                    observe_on_repository, job);
 }

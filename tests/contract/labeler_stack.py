@@ -130,7 +130,7 @@ class LabelerStack:
 
     def start_labeler(self, *who):
         """`who` are the options with its credentials."""
-        self.labeler = self._daemon("nodag-labeler", "--document", self.ground.document,
+        self.labeler = self._daemon("nodag-labeler", "--specs", self.ground.document,
                                     "--forge-url", self.proxy.base_url, "--backoff-least", "50ms",
                                     "--sweep-interval", "1d", *who)
 

@@ -2,20 +2,29 @@
  * Fuzz target: any bytes as a webhook payload, through everything that happens to it after its signature matched.
  *
  * Design: the first byte says how the rest is cut into pieces. Asserted: the verdict and the values do not
- * depend on the cuts; what jansson, another parser, takes for JSON is taken here; an event made of whatever was
- * read can be encoded, has a key, and is decoded again to the same; scopes give an answer.
+ * depend on the cuts, nor on payload_trim(); the verdict is the same on what json_trim.h leaves of the text with
+ * limits that small inputs reach; what jansson, another parser, takes for JSON is taken here; an event made of
+ * whatever was read can be encoded, has a key, and is decoded again to the same; scopes give an answer.
  */
 #include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
+#include "base/utf8.h"
 #include "ingest/github/github_event.h"
+#include "ingest/github/json_trim.h"
 #include "ingest/github/payload.h"
 #include "ingest/github/scope.h"
 
 /* How jansson is asked: any value, any string. */
 #define JSON_FLAGS (JSON_ALLOW_NUL | JSON_DECODE_ANY)
+
+/* What strings and numbers keep of themselves in the check of the filter. */
+#define TRIM_STRING_BYTES 5
+/* See above. */
+#define TRIM_DIGITS 3
 
 /* The entry point that libFuzzer and replay.c call. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t byte_count);
@@ -28,11 +37,14 @@ static void require(bool holds)
 }
 
 /* Reads the text in pieces; NULL if it is no JSON. */
-static struct payload *read_text(const char *text, size_t text_bytes, size_t piece_bytes)
+static struct payload *read_text(const char *text, size_t text_bytes, size_t piece_bytes,
+                                 bool is_trimmed)
 {
     struct payload *payload = payload_new();
     struct error error = {0};
     int code = 0;
+    if (is_trimmed)
+        payload_trim(payload);
     for (size_t at = 0; at < text_bytes && code == 0; at += piece_bytes) {
         size_t left = text_bytes - at;
         code = payload_feed(payload, text + at, left < piece_bytes ? left : piece_bytes, &error);
@@ -105,6 +117,29 @@ static void check_scope(const struct payload *payload)
     scope_release(&some);
 }
 
+/* Returns true if what the filter leaves of a text is JSON, and it found the text whole. */
+static bool trimmed_is_json(const char *text, size_t text_bytes, size_t piece_bytes)
+{
+    struct json_trim trim = {.string_bytes = TRIM_STRING_BYTES, .digits = TRIM_DIGITS};
+    CLEANUP(buffer_release) struct buffer kept = BUFFER_INIT(text_bytes + 1);
+    for (size_t at = 0; at < text_bytes;) {
+        size_t left = text_bytes - at;
+        struct json_trim_cut cut =
+            json_trim_next(&trim, text + at, left < piece_bytes ? left : piece_bytes);
+        int code = buffer_append(&kept, text + at, cut.keep_bytes);
+        require(code == 0);
+        if (cut.is_broken)
+            return false;
+        require(cut.keep_bytes + cut.drop_bytes > 0);
+        at += cut.keep_bytes + cut.drop_bytes;
+    }
+    struct payload *payload =
+        read_text(kept.data != NULL ? kept.data : "", kept.size_bytes, kept.size_bytes + 1, false);
+    bool is_json = payload != NULL;
+    payload_free(payload);
+    return is_json;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t byte_count)
 {
     static const char *const names[] = {
@@ -115,9 +150,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t byte_count)
         return 0;
     const char *text = (const char *)bytes + 1;
     size_t text_bytes = byte_count - 1;
-    struct payload *whole = read_text(text, text_bytes, text_bytes + 1);
-    struct payload *pieces = read_text(text, text_bytes, (size_t)bytes[0] % 16 + 1);
+    struct payload *whole = read_text(text, text_bytes, text_bytes + 1, false);
+    size_t piece_bytes = (size_t)bytes[0] % 16 + 1;
+    struct payload *pieces = read_text(text, text_bytes, piece_bytes, true);
     require((whole == NULL) == (pieces == NULL));
+    struct utf8 utf8 = {0};
+    if (utf8_feed(&utf8, (const uint8_t *)text, text_bytes) == text_bytes && utf8.left == 0)
+        require(trimmed_is_json(text, text_bytes, piece_bytes) == (whole != NULL));
     if (whole == NULL) {
         json_error_t why;
         json_t *value = json_loadb(text, text_bytes, JSON_FLAGS, &why);

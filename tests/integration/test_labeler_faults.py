@@ -178,7 +178,7 @@ def test_document_changes(stack, module_labeler):
         stack.write_documents(quiet='["kind/*"]')
         wait_until(lambda: labelled(repository) == {"kind/bug"}, AGAIN_S, "the new include")
         stack.write_document("apiVersion: nodag.dev/v1\nkind: Labeler\n")
-        wait_until(lambda: "the Labeler documents are not valid" in module_labeler.log_text(), AGAIN_S, "it to be said")
+        wait_until(lambda: "a document is not valid" in module_labeler.log_text(), AGAIN_S, "it to be said")
         assert labelled(repository) == {"kind/bug"}
     finally:
         stack.write_document(good)

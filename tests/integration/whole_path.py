@@ -156,7 +156,8 @@ class Stack:
 
     def __init__(self, brokers: str, bin_dir: Path, folder: Path):
         self.brokers, self.bin_dir, self.folder = brokers, bin_dir, folder
-        self.model, self.document = folder / "label.model", folder / "labeler.yaml"
+        self.model, self.document = folder / "label.model", folder / "documents" / "labeler.yaml"
+        self.document.parent.mkdir()
         self.properties = folder / "kafka.properties"
         self.properties.write_text(KAFKA_PROPERTIES, encoding="utf-8")
         (folder / "webhook").write_text(SECRET, encoding="utf-8")
@@ -272,13 +273,15 @@ class Stack:
         self.follower.wait_finished()
 
     def labeler(self, *arguments, name: str = "labeler", url: str | None = None, replica: str | None = REPLICA,
-                token: bool = False) -> Daemon:
-        """A labeler that is not started yet; its folder carries on over restarts."""
+                token: bool = False, by_topic: bool = False) -> Daemon:
+        """A labeler that is not started yet; its folder carries on over restarts. `by_topic`: with the documents of
+        the topic specs, not those of the folder."""
+        documents = [] if by_topic else ["--specs", str(self.document.parent)]
         who = (["--forge-token-file", str(self.folder / "token")] if token else
                ["--forge-app-id", self.app_id, "--forge-app-key-file", str(self.folder / "app.pem")])
         static = ["--replica", replica] if replica else []
         return Daemon(self.bin_dir / "nodag-labeler",
-                      ["--document", str(self.document), "--forge-url", url or self.sandbox.url, *who, *self.kafka(),
+                      [*documents, "--forge-url", url or self.sandbox.url, *who, *self.kafka(),
                        *static, *HASTE, *arguments], self.folder / name)
 
     def end(self) -> None:

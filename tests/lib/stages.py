@@ -21,7 +21,9 @@ from results import Result, last_lines, read_junit, read_totals, skip_line
 
 EXIT_SKIPPED = 77  # as in automake's and ctest's convention
 UNIT_TEST_S = 120  # one executable; with sanitizers they take a second or two
-ALSO_BUILT = ("clang", "release")  # gcc with sanitizers was built for the unit tests already
+# Preset and target; gcc with sanitizers was built for the unit tests already.
+ALSO_BUILT = (("clang", "all"), ("release", "all"), ("release", "bench_targets"))
+LIBRARIES = ("tests/lib", "tests/bench/lib")  # Python that tests and benchmarks stand on
 LEFT_OUT = re.compile(r"no library (\S+) for (\S+): left out")  # tests/unit/CMakeLists.txt says so
 LEFT_OUT_OF_FUZZ = re.compile(r"no library (\S+) for the fuzz target (\S+): left out")  # tests/fuzz/CMakeLists.txt
 SIM_NAMES = ("nodag-sim", "sim")
@@ -49,8 +51,9 @@ def run_check(context: Context, timeout_s: int) -> Result:
     if result.failed:
         result.failures = [(name, text) for name, text in failed_checks(done.output)]
     result.settle(done.status, done.output)
-    done = context.run("check-lib", [sys.executable, "-m", "unittest", "discover", "-s", "tests/lib"], timeout_s)
-    result.add(read_totals("tests/lib", done.output).settle(done.status, done.output))
+    for folder in LIBRARIES:
+        done = context.run("check-lib", [sys.executable, "-m", "unittest", "discover", "-s", folder], timeout_s)
+        result.add(read_totals(folder, done.output).settle(done.status, done.output))
     return result
 
 
@@ -102,9 +105,9 @@ def run_contract(context: Context, timeout_s: int) -> Result:
 
 def run_build(context: Context, timeout_s: int) -> Result:
     result = Result()
-    for preset in ALSO_BUILT:
+    for preset, target in ALSO_BUILT:
         try:
-            context.build(timeout_s, preset)
+            context.build(timeout_s, preset, target)
             result.passed += 1
         except Failure as failure:
             result.add(Result.fail(failure.what, failure.output))
@@ -164,7 +167,7 @@ STAGES = [
           "tests/integration"),
     Stage("contract", "what nodag sends and the sandbox answers, held against GitHub's OpenAPI description", 600,
           run_contract, "tests/contract"),
-    Stage("build", "clang with -Werror, and the release build", 900, run_build),
+    Stage("build", "clang with -Werror, the release build, and the benchmarks' programs", 900, run_build),
     Stage("fuzz", "every fuzz target for --seconds each; their corpora are replayed by unit", 900, run_fuzz,
           "tests/fuzz", by_default=False),
 ]

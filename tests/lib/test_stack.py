@@ -226,7 +226,7 @@ class CommandLine(InFolder):
 
     def test_refused(self):
         document = str(self.write("d", "x"))
-        github = ["--github", "--webhook-secret-file", document, "--scope", "*", "--document", document]
+        github = ["--github", "--webhook-secret-file", document, "--scope", "*", "--specs", document]
         for arguments, words in ((["--new", "0"], "must be 1 to"), (["--history", "1"], "must be 50 to"),
                                  (["--issues", "none"], "no such file"), (["--summary", "no/such"], "no such folder"),
                                  (["--brokers", "a:1", "--embedded"], "not allowed with"), (github, "needs either"),
@@ -240,7 +240,7 @@ class CommandLine(InFolder):
     def test_accepted(self):
         document = str(self.write("d", "x"))
         stack.parse_options(["--once", "--fresh", "--embedded", "--summary", str(self.path / "s.json")])
-        stack.parse_options(["--github", "--webhook-secret-file", document, "--scope", "*", "--document", document,
+        stack.parse_options(["--github", "--webhook-secret-file", document, "--scope", "*", "--specs", document,
                              "--forge-app-id", "1", "--forge-app-key-file", document])
 
 

@@ -18,6 +18,7 @@
 #include "reactors/classifier/dataset.h"
 #include "reactors/classifier/train.h"
 #include "tests/sim/sim_private.h"
+#include "tests/unit/reactors/labeler/documents.h"
 #include "topics/subject.h"
 
 /* Partitions of the simulated topics: few, so that keys meet in them. */
@@ -33,17 +34,6 @@
  * not included. */
 static const char *const sim_labels[] = {"kind/bug",       "kind/feature",     "area/jupyter",
                                          "area/pipelines", "good first issue", "priority/p1"};
-
-static const char sim_document[] = "apiVersion: nodag.dev/v1\n"
-                                   "kind: Labeler\n"
-                                   "metadata: {name: sim}\n"
-                                   "spec:\n"
-                                   "  repositories: [\"sim/*\"]\n"
-                                   "  labels: {include: [\"area/*\", \"kind/*\"]}\n"
-                                   "  models: [{file: sim.model}]\n"
-                                   "  since: 2026-01-01\n"
-                                   "  comment: edit\n"
-                                   "  audit: {holdback: 10%}\n";
 
 /* The model file's bytes, aligned; all simulated labelers map the same. */
 static void *sim_model;
@@ -163,6 +153,9 @@ static const struct kernel_settings sim_kernel = {
     .revoke_timeout_ms = 5000,
 };
 
+/* The documents come by the topic. */
+static const struct spec_table_settings sim_specs = {.folder = NULL};
+
 static void sim_start(struct sim *sim, struct sim_process *process)
 {
     const struct forge_settings settings = {
@@ -175,9 +168,6 @@ static void sim_start(struct sim *sim, struct sim_process *process)
     process->http = world_open(sim->world);
     int code = forge_new(sim->loop, process->http, &settings, NULL, &process->forge, &error);
     assert(code == 0);
-    struct document_set *documents = NULL;
-    code = document_set_parse("sim.yaml", sim_document, strlen(sim_document), &documents, &error);
-    assert(code == 0);
     struct classifier *classifier = NULL;
     code = classifier_load_bytes(sim_model, sim_model_bytes, &classifier, &error);
     assert(code == 0);
@@ -187,8 +177,9 @@ static void sim_start(struct sim *sim, struct sim_process *process)
                                               .bus = process->bus,
                                               .forge = process->forge,
                                               .metrics = NULL,
-                                              .kernel = &sim_kernel};
-    code = labeler_new(&process->ground, documents, models, &process->labeler, &error);
+                                              .kernel = &sim_kernel,
+                                              .specs = &sim_specs};
+    code = labeler_new(&process->ground, models, &process->labeler, &error);
     assert(code == 0);
     process->alive = true;
     sim_tell(sim, "labeler %d starts", (int)(process - sim->processes));
@@ -310,9 +301,8 @@ static bool sim_is_predicted(const struct world_issue *issue, const char *label)
 
 static bool sim_is_held_back(const char *key)
 {
-    struct document_set *documents = NULL;
-    int code = document_set_parse("sim.yaml", sim_document, strlen(sim_document), &documents, NULL);
-    assert(code == 0);
+    struct document_set *documents = documents_of(sim_document, strlen(sim_document));
+    assert(documents != NULL);
     bool held_back = document_holds_back(document_at(documents, 0), key);
     document_set_free(documents);
     return held_back;
@@ -417,6 +407,7 @@ static void sim_rest(struct sim *sim)
     sim->resting = true;
     sim_tell(sim, "faults are over");
     sim_set_faults(sim, false);
+    sim_documents_rest(sim);
     for (size_t i = 0; i < SIM_PROCESSES_MAX; i++)
         if (!sim->processes[i].alive)
             sim_start(sim, &sim->processes[i]);
@@ -433,6 +424,7 @@ static void sim_release(struct sim *sim)
         if (sim->processes[i].alive)
             sim_crash(sim, &sim->processes[i]);
     sim_people_release(sim);
+    sim_documents_release(sim);
     loop_timer_free(sim->people_timer);
     loop_timer_free(sim->crash_timer);
     bus_memory_free(sim->cluster);
@@ -454,6 +446,7 @@ void sim_run(const struct sim_plan *plan, struct sim_result *ret_result)
     sim.people_timer = loop_timer_new(sim.loop, sim_people_timer, &sim);
     sim.crash_timer = loop_timer_new(sim.loop, sim_crash_or_start, &sim);
     sim_set_faults(&sim, true);
+    sim_documents_begin(&sim);
     if (plan->concurrent)
         loop_timer_set(sim.people_timer, 0);
     else

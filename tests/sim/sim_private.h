@@ -1,6 +1,6 @@
 /*
- * What the simulation's own files share: sim.c (processes, checks, the run) and sim_people.c (what
- * people do, and their webhooks).
+ * What the simulation's own files share: sim.c (processes, checks, the run), sim_people.c (what
+ * people do, and their webhooks) and sim_documents.c (what they want).
  */
 #ifndef NODAG_TESTS_SIM_SIM_PRIVATE_H
 #define NODAG_TESTS_SIM_SIM_PRIVATE_H
@@ -11,6 +11,7 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/world.h"
 #include "topics/bus_memory.h"
+#include "topics/spec_store.h"
 
 /* Labelers at a time. */
 #define SIM_PROCESSES_MAX 2
@@ -44,6 +45,8 @@ struct sim {
     struct bus_memory *cluster;                      /* owned */
     struct world *world;                             /* owned */
     struct sim_process processes[SIM_PROCESSES_MAX]; /* labelers */
+    struct spec_store *published;                    /* owned; the records of `specs` */
+    struct loop_timer *documents_timer;              /* owned; the next change of documents */
     struct loop_timer *people_timer;                 /* owned; the next doing (concurrent) */
     struct loop_timer *crash_timer;                  /* owned; the next crash or start */
     unsigned long deliveries;                        /* distinct ones so far: their ids */
@@ -64,5 +67,14 @@ void sim_people_act(struct sim *sim);
 void sim_people_touch_all(struct sim *sim);
 /* sim_people.c: frees webhooks that never arrived. */
 void sim_people_release(struct sim *sim);
+
+/* sim_documents.c: the Labeler document that is in force at rest. */
+extern const char sim_document[];
+/* sim_documents.c: publishes it, and begins to change it now and then. */
+void sim_documents_begin(struct sim *sim);
+/* sim_documents.c: ends that, with what it was first. */
+void sim_documents_rest(struct sim *sim);
+/* sim_documents.c: frees what it has. */
+void sim_documents_release(struct sim *sim);
 
 #endif

@@ -85,17 +85,18 @@ class LocalKafka:
     """A broker whose whole state is in `directory`.
 
     `port` 0: the port of the last start of this directory, else a free one. `properties`: more broker settings, over
-    PROPERTIES. `detach`: it outlives this process (the command line's `start`); else the kernel ends it with the
-    thread that started it. `say` is told of what takes time. Not for use by several threads.
+    PROPERTIES. `java_flags`: instead of JAVA_FLAGS. `detach`: it outlives this process (the command line's `start`);
+    else the kernel ends it with the thread that started it. `say` is told of what takes time. Not for use by several
+    threads.
     """
 
     def __init__(self, directory, port: int = 0, *, properties: dict | None = None, detach: bool = False,
-                 say=say_nothing):
+                 java_flags: list[str] = JAVA_FLAGS, say=say_nothing):
         self.directory = Path(directory).resolve()
         self.port = port
         self.log = self.directory / "kafka.log"
         self._properties = {**PROPERTIES, **(properties or {})}
-        self._detach, self._say = detach, say
+        self._java_flags, self._detach, self._say = java_flags, detach, say
         self._state_file = self.directory / "kafka.json"
         self._state = self._read_state()
         self._proc = self._adopt()
@@ -249,7 +250,7 @@ class LocalKafka:
         (self.directory / "server.properties").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _java(self, java: str, lib: Path, flags: list[str]) -> list[str]:
-        return [java, *JAVA_FLAGS, *flags, f"-Dnodag.kafka.log={self.log}", "-cp", distribution.class_path(lib)]
+        return [java, *self._java_flags, *flags, f"-Dnodag.kafka.log={self.log}", "-cp", distribution.class_path(lib)]
 
     def _format(self, java: str, lib: Path, archive: Path) -> None:
         """Writes the cluster id into an empty data directory; leaves one with data alone."""

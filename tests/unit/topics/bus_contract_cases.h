@@ -166,6 +166,27 @@ static void contract_reader_removes(struct contract_world *world)
     world->close(world, bus);
 }
 
+/* A reader from the end gets what comes later, and nothing of what stood there. */
+static void contract_reader_begins_at_the_end(struct contract_world *world)
+{
+    struct bus *bus = world->open(world);
+    contract_fill(world, bus, TOPIC_SPECS, 0, 50);
+    struct contract_reader reader = {.wanted_caught_up = 1};
+    contract_reader_open(bus, TOPIC_SPECS, &reader);
+    reader.added[0] = true;
+    bus_reader_add_end(reader.reader, 0);
+    world->wait(world, contract_reader_has, &reader);
+    assert_int_equal(reader.record_count, 0);
+    contract_fill(world, bus, TOPIC_SPECS, 50, 3);
+    reader.wanted_records = 3;
+    world->wait(world, contract_reader_has, &reader);
+    contract_run_for(world, CONTRACT_QUIET_MS);
+    assert_int_equal(reader.record_count, 3);
+    assert_int_equal(reader.next[0], 53);
+    bus_reader_free(reader.reader);
+    world->close(world, bus);
+}
+
 static bool contract_count_is_known(void *argument)
 {
     int32_t count = 0;
@@ -360,6 +381,7 @@ static const struct contract_case contract_cases[] = {
     {"largest_body_passes", contract_largest_body_passes},
     {"reader_catches_up", contract_reader_catches_up},
     {"reader_removes", contract_reader_removes},
+    {"reader_begins_at_the_end", contract_reader_begins_at_the_end},
     {"partition_count", contract_partition_count},
     {"group_resumes", contract_group_resumes},
     {"nothing_stored_replays", contract_nothing_stored_replays},

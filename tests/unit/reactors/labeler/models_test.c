@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "tests/unit/reactors/labeler/documents.h"
 #include "tests/unit/reactors/labeler/trained.h"
 
 /* Longest path of a test's file. */
@@ -54,10 +55,10 @@ static int end(void **state)
     return rmdir(folder);
 }
 
-/* A document with these model files. */
-static struct document with_files(const char **files, size_t count)
+/* A document with these models. */
+static struct document with_models(struct document_model *models, size_t count)
 {
-    return (struct document){.name = "one", .model_files = {.count = count, .items = files}};
+    return (struct document){.name = "one", .models = models, .model_count = count};
 }
 
 /* The opinion of a document's models of a text; owned. */
@@ -95,13 +96,13 @@ static const struct model_opinion_label *find_label(const struct model_opinion *
 /* What each of two models says of a text, and what both say together. */
 static void check_join(const char *body, const struct trained *winner)
 {
-    static const char *files[] = {"a", "b"};
+    static struct document_model files[] = {{DOCUMENT_MODEL_FILE, "a"}, {DOCUMENT_MODEL_FILE, "b"}};
     CLEANUP(models_free) struct models *models = models_new(NULL);
     models_put(models, "a", trained_load(&panics));
     models_put(models, "b", trained_load(&glitches));
-    struct document both = with_files(files, 2);
-    struct document first = with_files(files, 1);
-    struct document second = with_files(files + 1, 1);
+    struct document both = with_models(files, 2);
+    struct document first = with_models(files, 1);
+    struct document second = with_models(files + 1, 1);
     CLEANUP(model_opinion_free) struct model_opinion *joined = ask(models, &both, body, true);
     CLEANUP(model_opinion_free) struct model_opinion *one = ask(models, &first, body, true);
     CLEANUP(model_opinion_free) struct model_opinion *other = ask(models, &second, body, true);
@@ -135,9 +136,9 @@ static void test_join(void **state)
 static void test_version(void **state)
 {
     (void)state;
-    static const char *files[] = {"a", "b"};
+    static struct document_model files[] = {{DOCUMENT_MODEL_FILE, "a"}, {DOCUMENT_MODEL_FILE, "b"}};
     CLEANUP(models_free) struct models *models = models_new(NULL);
-    struct document both = with_files(files, 2);
+    struct document both = with_models(files, 2);
     struct classifier *one = trained_load(&panics);
     assert_null(models_version(models, &both));
     models_put(models, "a", one);
@@ -146,7 +147,8 @@ static void test_version(void **state)
     struct model_opinion *opinion = NULL;
     struct error error = {0};
     assert_int_equal(models_ask(models, &both, &issue, false, &opinion, &error), ERR_UNAVAILABLE);
-    assert_string_equal(error.text, "a model file of Labeler `one` is not there or not valid yet");
+    assert_string_equal(error.text,
+                        "the model file b of Labeler `one` is not there or not valid yet");
     assert_null(opinion);
     struct classifier *other = trained_load(&glitches);
     models_put(models, "b", other);
@@ -164,10 +166,10 @@ static void test_version(void **state)
 static void test_words(void **state)
 {
     (void)state;
-    static const char *files[] = {"a"};
+    static struct document_model files[] = {{DOCUMENT_MODEL_FILE, "a"}};
     CLEANUP(models_free) struct models *models = models_new(NULL);
     models_put(models, "a", trained_load(&panics));
-    struct document document = with_files(files, 1);
+    struct document document = with_models(files, 1);
     CLEANUP(model_opinion_free)
     struct model_opinion *without = ask(models, &document, "panic crash panic", false);
     CLEANUP(model_opinion_free)
@@ -220,8 +222,8 @@ static void test_files(void **state)
                    "repositories: [o/r]\n"
                    "  labels: {include: [x]}\n  models: [{file: %s}]\n  since: 2026-11-01\n",
                    path);
-    CLEANUP(document_set_free) struct document_set *documents = NULL;
-    assert_int_equal(document_set_parse("l.yaml", text, strlen(text), &documents, NULL), 0);
+    CLEANUP(document_set_free) struct document_set *documents = documents_of(text, strlen(text));
+    assert_non_null(documents);
     const struct document *document = document_at(documents, 0);
     CLEANUP(metrics_free) struct metrics *metrics = metrics_new();
     CLEANUP(models_free) struct models *models = models_new(metrics);
@@ -252,13 +254,44 @@ static void test_files(void **state)
     assert_string_not_equal(models_version(models, document), first);
 }
 
+/* What only other reactors can provide is said plainly, and waits for a person. */
+static void test_other_sources(void **state)
+{
+    (void)state;
+    static const struct {
+        enum document_model_source source;
+        const char *error;
+    } cases[] = {
+        {DOCUMENT_MODEL_VERSION, "Labeler `one` takes its model from the version `prod`, which "
+                                 "this version of nodag cannot "
+                                 "do yet; write `file: PATH`"},
+        {DOCUMENT_MODEL_DEPLOYMENT,
+         "Labeler `one` takes its model from the Deployment `prod`, which this version of nodag "
+         "cannot do yet; write `file: PATH`"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct document_model models_of[] = {{DOCUMENT_MODEL_FILE, "a"}, {cases[i].source, "prod"}};
+        CLEANUP(models_free) struct models *models = models_new(NULL);
+        models_put(models, "a", trained_load(&panics));
+        models_put(models, "prod", trained_load(&panics)); /* a file of that name is not meant */
+        struct document document = with_models(models_of, 2);
+        struct classifier_issue issue = {0};
+        struct model_opinion *opinion = NULL;
+        struct error error = {0};
+        assert_null(models_version(models, &document));
+        assert_int_equal(models_ask(models, &document, &issue, false, &opinion, &error),
+                         ERR_UNSUPPORTED);
+        assert_string_equal(error.text, cases[i].error);
+        assert_null(opinion);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),
-        cmocka_unit_test(test_version),
-        cmocka_unit_test(test_words),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_join),          cmocka_unit_test(test_version),
+        cmocka_unit_test(test_words),         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_other_sources),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
