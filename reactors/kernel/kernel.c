@@ -104,19 +104,29 @@ static void kernel_start(struct kernel_work *work)
     mem_free(work->run_event_id);
     work->run_event_id = work->covered > 0 ? TAKE(work->event_id) : NULL;
     work->started_ms = loop_now_ms(kernel->loop);
+    work->published = -1;
     work->reactor_state = NULL;
     kernel->reactor->reconcile(kernel->self, work);
 }
 
-static struct kernel_work *kernel_next_ready(struct kernel *kernel)
+/* The key that became READY first in the list `list` of all partitions that may run, or NULL. */
+static struct kernel_work *kernel_first_ready(const struct kernel *kernel, size_t list)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(kernel->ready); i++) {
-        struct kernel_work *work = NULL;
-        DL_FOREACH(kernel->ready[i], work)
-        if (partition_may_run(work->home))
-            return work;
+    struct kernel_work *first = NULL;
+    const struct kernel_partition *partition = NULL;
+    for (partition = kernel->partitions; partition != NULL; partition = partition->hh.next) {
+        struct kernel_work *head = partition->ready[list];
+        if (head != NULL && (first == NULL || head->turn < first->turn) &&
+            partition_may_run(partition))
+            first = head;
     }
-    return NULL;
+    return first;
+}
+
+static struct kernel_work *kernel_next_ready(const struct kernel *kernel)
+{
+    struct kernel_work *work = kernel_first_ready(kernel, 0);
+    return work != NULL ? work : kernel_first_ready(kernel, 1);
 }
 
 static void kernel_run(void *argument)
@@ -223,11 +233,12 @@ void kernel_wake_stalled(struct kernel *kernel,
 static void kernel_published(void *argument, int code, int32_t partition, int64_t offset)
 {
     (void)partition;
-    (void)offset;
     struct work_publish *publish = argument;
     struct kernel_work *work = publish->work;
     if (work != NULL) {
         DL_DELETE(work->publishes, publish);
+        if (code == 0)
+            work->published = offset;
         publish->done(publish->argument, code);
     }
     mem_free(publish);
@@ -282,7 +293,7 @@ static void kernel_sweep(void *argument)
 {
     struct kernel *kernel = argument;
     loop_timer_set(kernel->sweep_timer, kernel->settings.sweep_interval_ms);
-    if (kernel->draining || kernel->ready[0] != NULL || kernel->ready[1] != NULL)
+    if (kernel->draining || kernel->state_counts[WORK_READY] > 0)
         return;
     struct kernel_route route = {.partition = -1};
     if (!kernel->reactor->sweep_next(kernel->self, &route))
@@ -477,6 +488,11 @@ unsigned kernel_work_attempts(const struct kernel_work *work)
 bool kernel_work_is_sweep(const struct kernel_work *work)
 {
     return work->sweep;
+}
+
+int64_t kernel_work_published(const struct kernel_work *work)
+{
+    return work->published;
 }
 
 void kernel_work_set_state(struct kernel_work *work, void *state)

@@ -102,6 +102,14 @@ struct kernel_reactor {
      * do for it. */
     bool (*route)(void *self, const struct bus_record *record, const struct event *event,
                   struct kernel_route *ret_route);
+    /*
+     * Keeps what it needs of a home record itself, for reactors that are folds of events: called once
+     * for each record that route wants, repetitions left out, before the next reconcile of its key.
+     * What it keeps is dropped by `forget` of its table when the partition goes. A code refuses the
+     * record as a dead letter, with the text why. NULL: the key is all that is needed.
+     */
+    int (*take)(void *self, const struct bus_record *record, const struct event *event,
+                const struct kernel_route *route, struct error *error);
     /* Makes a key true. Ends with kernel_finish, once, now or later, unless abandoned. */
     void (*reconcile)(void *self, struct kernel_work *work);
     /* Takes back a work that is under way: cancel its calls; kernel_finish must not be called for
@@ -235,6 +243,10 @@ unsigned kernel_work_attempts(const struct kernel_work *work);
 
 /* Returns true if nobody but the slow sweep asked for this run. */
 bool kernel_work_is_sweep(const struct kernel_work *work);
+
+/* The offset of the newest record that kernel_publish published for it and that was acknowledged; -1:
+ * none in this run. */
+int64_t kernel_work_published(const struct kernel_work *work);
 
 /* A pointer of the reactor's own that stays with the work while it is under way; NULL at first. */
 void kernel_work_set_state(struct kernel_work *work, void *state);

@@ -80,6 +80,7 @@ struct kernel_work {
     size_t offset_capacity;           /* allocated */
     size_t covered;                   /* the first ones are covered by this run */
     int64_t started_ms;               /* of this run */
+    int64_t published;                /* offset of this run's newest acknowledged record, or -1 */
     enum kernel_outcome_kind outcome; /* while settling */
     int64_t not_before_ms;            /* wall clock, while settling or waiting */
     char *reason;                     /* owned; of the outcome */
@@ -87,6 +88,7 @@ struct kernel_work {
     struct work_publish *publishes;   /* list of the reactor's publishes under way */
     struct work_publish *settling;    /* the kernel's own publish, or NULL */
     void *reactor_state;              /* the reactor's */
+    uint64_t turn;                    /* while READY: who became so first runs first */
     struct kernel_work *next;         /* in a ready list */
     struct kernel_work *prev;         /* likewise */
     UT_hash_handle hh;                /* in kernel->works, by key */
@@ -94,15 +96,16 @@ struct kernel_work {
 
 /* One home partition that is assigned. */
 struct kernel_partition {
-    struct kernel *kernel;  /* borrowed */
-    int32_t number;         /* which */
-    struct ledger ledger;   /* its events */
-    int64_t stored;         /* last offset handed to the bus, -1 none */
-    unsigned tables_behind; /* readers (OWNED tables and pending) that are not caught up */
-    bool revoking;          /* is being given up: nothing new runs */
-    bool pending_loaded;    /* `pending` was read to its end */
-    uint64_t writer;        /* of this assignment: names our records in `pending` */
-    size_t works;           /* keys of it */
+    struct kernel *kernel;        /* borrowed */
+    int32_t number;               /* which */
+    struct ledger ledger;         /* its events */
+    int64_t stored;               /* last offset handed to the bus, -1 none */
+    unsigned tables_behind;       /* readers (OWNED tables and pending) that are not caught up */
+    bool revoking;                /* is being given up: nothing new runs */
+    bool pending_loaded;          /* `pending` was read to its end */
+    uint64_t writer;              /* of this assignment: names our records in `pending` */
+    size_t works;                 /* keys of it */
+    struct kernel_work *ready[2]; /* lists by rising turn: asked for, sweep */
     uint64_t recent[KERNEL_RECENT_IDS]; /* hashes of the newest event ids, a ring */
     size_t recent_next;                 /* where the next one goes */
     struct dead_letter *dead_letters;   /* list of refusals that are not acknowledged yet */
@@ -129,7 +132,7 @@ struct kernel {
     size_t reading_count;                                  /* in use */
     struct kernel_partition *partitions;                   /* hash by number */
     struct kernel_work *works;                             /* hash by key */
-    struct kernel_work *ready[2];                          /* lists: asked for, sweep */
+    uint64_t next_turn;                                    /* of the next key to become READY */
     size_t state_counts[5];                                /* works in each state */
     bool paused;                                           /* the consumer is paused */
     bool draining;                                         /* no new runs */

@@ -217,6 +217,14 @@ static void partition_skip(struct kernel_partition *partition, const struct bus_
     partition_store(partition);
 }
 
+static void partition_refuse(struct kernel_partition *partition, const struct bus_record *record,
+                             const char *reason)
+{
+    ledger_begin(&partition->ledger, record->offset);
+    kernel_count_event(partition->kernel, "refused");
+    dead_letter_publish(partition, record, reason);
+}
+
 static void partition_route(struct kernel_partition *partition, const struct bus_record *record,
                             const struct event *event)
 {
@@ -228,6 +236,14 @@ static void partition_route(struct kernel_partition *partition, const struct bus
     }
     if (partition_seen_before(partition, event->id)) {
         partition_skip(partition, record, "duplicate");
+        return;
+    }
+    struct error error = {0};
+    int code = kernel->reactor->take == NULL
+                   ? 0
+                   : kernel->reactor->take(kernel->self, record, event, &route, &error);
+    if (code != 0) {
+        partition_refuse(partition, record, error.text);
         return;
     }
     ledger_begin(&partition->ledger, record->offset);
@@ -258,9 +274,7 @@ static void partition_record(void *argument, const struct bus_record *record)
         partition_route(partition, record, &event);
         return;
     }
-    ledger_begin(&partition->ledger, record->offset);
-    kernel_count_event(kernel, "refused");
-    dead_letter_publish(partition, record, error.text);
+    partition_refuse(partition, record, error.text);
 }
 
 const struct bus_group_handler partition_group_handler = {

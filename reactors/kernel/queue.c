@@ -1,11 +1,13 @@
 /*
  * Keys and their states: see the picture in kernel_private.h.
  *
- * Design: every key in memory is in one hash; those that want to run are in one of two lists,
- * asked-for before sweep. A waiting key has a timer of the loop, whose heap is the delay heap.
+ * Design: every key in memory is in one hash; those that want to run are in one of two lists of
+ * their partition, asked-for before sweep. The lists are the partition's so that keys that may not
+ * run yet (its tables are still being read) are not passed over one by one for each key that may.
+ * A waiting key has a timer of the loop, whose heap is the delay heap.
  *
  * Invariants: queue_set_state is the only writer of work->state, of the lists and of the counts; a
- * key is in a list exactly while READY.
+ * key is in a list exactly while READY; a list is in the order of its turns.
  */
 #include <assert.h>
 #include <string.h>
@@ -42,7 +44,13 @@ static bool queue_may_follow(enum work_state from, enum work_state to)
 
 static struct kernel_work **queue_list(struct kernel_work *work)
 {
-    return &work->kernel->ready[work->sweep ? 1 : 0];
+    return &work->home->ready[work->sweep ? 1 : 0];
+}
+
+static void queue_line_up(struct kernel_work *work)
+{
+    work->turn = work->kernel->next_turn++;
+    DL_APPEND(*queue_list(work), work);
 }
 
 void queue_set_state(struct kernel_work *work, enum work_state state)
@@ -55,7 +63,7 @@ void queue_set_state(struct kernel_work *work, enum work_state state)
     work->state = state;
     kernel->state_counts[state]++;
     if (state == WORK_READY) {
-        DL_APPEND(*queue_list(work), work);
+        queue_line_up(work);
         kernel_run_soon(kernel);
     }
 }
@@ -77,7 +85,7 @@ struct kernel_work *queue_add(struct kernel_partition *home, const char *key, co
     HASH_ADD_KEYPTR(hh, kernel->works, work->key, strlen(work->key), work);
     home->works++;
     kernel->state_counts[WORK_READY]++;
-    DL_APPEND(*queue_list(work), work);
+    queue_line_up(work);
     kernel_run_soon(kernel);
     return work;
 }
@@ -89,7 +97,7 @@ void queue_wake(struct kernel_work *work)
         if (work->sweep) {
             DL_DELETE(*queue_list(work), work);
             work->sweep = false;
-            DL_APPEND(*queue_list(work), work);
+            queue_line_up(work);
         }
         break;
     case WORK_RUNNING:
