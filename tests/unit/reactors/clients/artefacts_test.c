@@ -9,6 +9,7 @@
 #include "reactors/clients/artefacts.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -213,6 +214,14 @@ static int open_s3(void **state)
     return 0;
 }
 
+static int remove_one(const char *path, const struct stat *state, int kind, struct FTW *where)
+{
+    (void)state;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
 static int close_bed(void **state)
 {
     struct bed *bed = *state;
@@ -221,8 +230,7 @@ static int close_bed(void **state)
     http_server_free(bed->server);
     for (size_t i = 0; i < OBJECTS_MAX; i++)
         drop(&bed->objects[i]);
-    CLEANUP(mem_free) char *command = mem_format("rm -r '%s'", bed->folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(nftw(bed->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
     bench_close(&bed->bench);
     free(bed);
     return 0;
