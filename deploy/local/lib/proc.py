@@ -25,6 +25,7 @@ from pathlib import Path
 POLL_S = 0.02  # Between two looks at a condition: short beside what is waited for (tens of milliseconds and more).
 STOP_S = 20.0  # A daemon that has not drained by then is stuck; it gets SIGKILL and the caller is told.
 LOWEST_PORT = 15000  # Above it few well-known services live.
+UNLESS_ORPHAN = '[ "$PPID" = "$0" ] && exec "$@"'  # The parent may have died before the kernel was told to watch it.
 TAIL_LINES = 20  # How much of a log an error message carries.
 
 
@@ -115,7 +116,7 @@ class Proc:
         """
         command = [str(part) for part in argv]
         if not detach and shutil.which("setpriv"):
-            command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
+            command = ["setpriv", "--pdeathsig", "TERM", "--", "sh", "-c", UNLESS_ORPHAN, str(os.getpid()), *command]
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab") as out:
             popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd,
