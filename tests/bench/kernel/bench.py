@@ -141,7 +141,7 @@ def measure_limits(found: report.Report, program: Path, rounds: int, large: dict
 
 def measure(options: argparse.Namespace) -> report.Report:
     program = report.need_program(options.build / "bench" / "nodag-bench-kernel")
-    small_rounds, large_rounds = (20, 2) if options.quick else (100, 7)
+    small_rounds, large_rounds = (20, 2) if options.quick else (50, 5)
     found = report.Report("kernel")
     large = measure_growth(found, program, small_rounds, large_rounds)
     measure_limits(found, program, large_rounds, large)

@@ -90,7 +90,7 @@ def report_skipping(found: report.Report, rounds: list[dict[str, dict]], at: str
 
 
 def measure_skipping(found: report.Report, ground: Ground, quick: bool) -> None:
-    small, large, round_count = (100_000, 0, 1) if quick else (1_000_000, 50_000, 3)
+    small, large, round_count = (100_000, 0, 1) if quick else (500_000, 50_000, 3)
     report.say(f"labeler: filling github.events with {small:,} events …")
     ground.make("skipped", small)
     rounds = []

@@ -120,7 +120,7 @@ static const char *const consumer_rows[][2] = {
     {"receive.message.max.bytes", "67108864"},
     {"enable.auto.commit", "true"},
     {"auto.commit.interval.ms", "1000"},
-    {"enable.auto.offset.store", "false"},
+    {"enable.auto.offset.store", "true"}, /* the daemons do it themselves */
     {"auto.offset.reset", "earliest"},
     {"isolation.level", "read_committed"},
     {"partition.assignment.strategy", "range,roundrobin"},
