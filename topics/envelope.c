@@ -121,6 +121,11 @@ static int check_value(const char *header, const char *value, size_t value_bytes
         return error_set(error, ERR_INPUT, "header %s has %zu bytes, more than the %d allowed",
                          header, value_bytes, ENVELOPE_ATTRIBUTE_MAX_BYTES);
     for (size_t at = 0; at < value_bytes;) {
+        /* Nearly every value is plain ASCII. */
+        if (value[at] >= ' ' && value[at] <= '~') {
+            at++;
+            continue;
+        }
         uint32_t code_point = 0;
         size_t length = utf8_sequence((const uint8_t *)value + at, value_bytes - at, &code_point);
         if (length == 0)
@@ -225,13 +230,18 @@ static int decode_specversion(const struct event_header *header, bool *seen, str
     return 0;
 }
 
-/* Takes one header of the table; one that the table does not have is left alone. */
-static int decode_attribute(const struct event_header *header, struct event *event,
+/*
+ * Takes one header of the table; one that the table does not have is left alone. `next` is the row to begin with:
+ * headers stand in the table's order where nodag wrote them, so that the first look is nearly always right.
+ */
+static int decode_attribute(const struct event_header *header, size_t *next, struct event *event,
                             struct error *error)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(attributes); i++) {
+    for (size_t k = 0; k < ARRAY_COUNT(attributes); k++) {
+        size_t i = (*next + k) % ARRAY_COUNT(attributes);
         if (strcmp(header->name, attributes[i].header) != 0)
             continue;
+        *next = i + 1;
         if (attribute_get(event, &attributes[i]).data != NULL)
             return error_set(error, ERR_INPUT, "header %s stands twice", header->name);
         int code = check_value(header->name, header->value, header->value_bytes, error);
@@ -251,6 +261,7 @@ int envelope_decode(const struct event_header *headers, size_t header_count,
                          header_count, ENVELOPE_HEADERS_MAX);
     struct event event = {0};
     bool versioned = false;
+    size_t next = 0;
     for (size_t i = 0; i < header_count; i++) {
         int code = 0;
         if (strcmp(headers[i].name, HEADER_SPECVERSION) == 0)
@@ -258,7 +269,7 @@ int envelope_decode(const struct event_header *headers, size_t header_count,
         else if (strcmp(headers[i].name, HEADER_TIME) == 0)
             code = decode_time(&headers[i], &event, error);
         else
-            code = decode_attribute(&headers[i], &event, error);
+            code = decode_attribute(&headers[i], &next, &event, error);
         if (code != 0)
             return code;
     }
