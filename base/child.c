@@ -451,6 +451,11 @@ void children_free(struct children *interface)
     free(children);
 }
 
+pid_t child_process_id(const struct child *child)
+{
+    return child->pid;
+}
+
 size_t children_running(const struct children *interface)
 {
     return ((const struct real_children *)interface)->running_count;

@@ -26,6 +26,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -124,6 +125,9 @@ size_t children_running(const struct children *children);
 
 /* Returns how many wait for a place. Loop thread. */
 size_t children_waiting(const struct children *children);
+
+/* Returns the process of a child of the real implementation, also its group and session; 0 while it waits. Loop thread. */
+pid_t child_process_id(const struct child *child);
 
 /*
  * Starts a child as soon as there is a place; `done(argument, …)` runs later. Returns a borrowed handle.

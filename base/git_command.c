@@ -243,6 +243,39 @@ void git_command_fetch(struct git_command *command, const struct git_access *acc
     command->spec.input = command->input;
 }
 
+void git_command_fetch_commit(struct git_command *command, const struct git_access *access,
+                              const char *mirror, const char *commit,
+                              const struct git_command_limits *limits)
+{
+    char name[GIT_MIRROR_REF_BYTES];
+    git_mirror_ref(commit, name);
+    CLEANUP(mem_free) char *wanted = mem_format("+%s:%s", commit, name);
+    const char *const words[] = {"git",
+                                 "fetch",
+                                 "--quiet",
+                                 "--no-tags",
+                                 "--depth=1",
+                                 "--no-write-fetch-head",
+                                 "--no-auto-maintenance",
+                                 "--no-recurse-submodules",
+                                 "--",
+                                 access->url.text,
+                                 wanted};
+    begin(command, access, mirror, limits);
+    set_words(command, words, ARRAY_COUNT(words));
+}
+
+void git_command_checkout(struct git_command *command, const struct git_access *access,
+                          const char *mirror, const char *commit, const char *folder,
+                          const struct git_command_limits *limits)
+{
+    CLEANUP(mem_free) char *work_tree = mem_format("--work-tree=%s", folder);
+    const char *const words[] = {"git",     work_tree, "checkout", "--quiet",
+                                 "--force", commit,    "--",       "."};
+    begin(command, access, mirror, limits);
+    set_words(command, words, ARRAY_COUNT(words));
+}
+
 void git_command_gc(struct git_command *command, const struct git_access *access,
                     const char *mirror, const struct git_command_limits *limits)
 {

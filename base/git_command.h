@@ -101,6 +101,22 @@ void git_command_fetch(struct git_command *command, const struct git_access *acc
                        const char *mirror, const char *const *refs, size_t ref_count,
                        const struct git_command_limits *limits);
 
+/*
+ * Makes `git fetch` of one commit (its full hash) without its history, into the ref that git_mirror_ref
+ * names for the hash; to be released. Loop thread.
+ */
+void git_command_fetch_commit(struct git_command *command, const struct git_access *access,
+                              const char *mirror, const char *commit,
+                              const struct git_command_limits *limits);
+
+/*
+ * Makes `git checkout` of all files of a fetched commit into `folder`, which is there and empty; to be
+ * released. Loop thread.
+ */
+void git_command_checkout(struct git_command *command, const struct git_access *access,
+                          const char *mirror, const char *commit, const char *folder,
+                          const struct git_command_limits *limits);
+
 /* Makes `git gc`, which packs the mirror and drops what no head needs; to be released. Loop thread. */
 void git_command_gc(struct git_command *command, const struct git_access *access,
                     const char *mirror, const struct git_command_limits *limits);

@@ -1,7 +1,8 @@
 /*
  * Fuzz target: the git door's file of repositories.
  *
- * Invariants under test: a configuration that is accepted has valid, different URLs and something to watch, and its copies are
+ * Invariants under test: a configuration that is accepted has valid, different URLs and something to watch,
+ * and its copies are
  * equal.
  */
 #include <assert.h>

@@ -1,7 +1,9 @@
 /*
- * Fuzz target: what git and people write as lines: URLs, the answer of ls-remote, questions for credentials, git's last words.
+ * Fuzz target: what git and people write as lines: URLs, the answer of ls-remote, questions for
+ * credentials, git's last words.
  *
- * Invariants under test: a URL that is accepted is a fixed point and fits into a key; the heads of a list are sorted, valid
+ * Invariants under test: a URL that is accepted is a fixed point and fits into a key; the heads of a list
+ * are sorted, valid
  * and found; words for a log are one line.
  */
 #include <assert.h>

@@ -350,6 +350,12 @@ static void test_failures(void **state)
     run(&bench, "echo 2 >a && git add a && git commit -qm 2 && rm -f .git/objects/$(git rev-parse "
                 "HEAD:a | sed 's,^..,&/,')");
     assert_int_equal(fetch(&bench, refs, 1, 0), ERR_CORRUPT);
+    /* A commit without author and committer. */
+    run(&bench, "git update-ref refs/heads/odd $(printf 'tree %s\\n\\nx\\n' $(git rev-parse "
+                "HEAD~1^{tree}) | "
+                "git hash-object -t commit -w --stdin --literally)");
+    static const char *const odd[] = {"refs/heads/odd"};
+    assert_int_equal(fetch(&bench, odd, 1, 0), ERR_CORRUPT);
     CLEANUP(mem_free)
     char *gone = mem_format("mv %s %s-gone && mkdir %s", bench.work, bench.work, bench.work);
     run(&bench, gone);
