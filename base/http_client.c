@@ -288,6 +288,7 @@ struct http_client *http_client_new_curl(struct loop *loop,
     client->user_agent =
         mem_copy_text(settings->user_agent != NULL ? settings->user_agent : "nodag/" NODAG_VERSION);
     client->ca_file = mem_copy_text(settings->ca_file);
+    client->refuse_link_local = settings->refuse_link_local;
     client->timer = loop_timer_new(loop, client_on_timer, client);
     client->multi = curl_multi_init();
     if (client->multi == NULL)

@@ -23,6 +23,7 @@ struct curl_client {
     char *user_agent;         /* owned */
     char *ca_file;            /* owned, or NULL */
     struct http_call *calls;  /* list of what is under way */
+    bool refuse_link_local;   /* see the settings */
     bool finishing;           /* done callbacks are running */
 };
 

@@ -9,15 +9,20 @@
 #include "base/http_client_internal.h"
 
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/memory.h"
 
 /* Most bytes of an answer's headers, all hops together. */
 #define CLIENT_HEADERS_MAX_BYTES ((size_t)256 << 10)
+
+/* First half of IPv4's link-local addresses, 169.254.0.0/16 (RFC 3927). */
+#define LINK_LOCAL_V4 0xa9fe
 
 void http_check_easy(CURLcode code)
 {
@@ -153,6 +158,31 @@ static void call_set_method(struct http_call *call, const struct http_request *r
         http_check_easy(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L));
 }
 
+static bool is_link_local(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const void *)address;
+        return (ntohl(v4->sin_addr.s_addr) >> 16) == LINK_LOCAL_V4;
+    }
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    if (address->sa_family != AF_INET6)
+        return false;
+    return IN6_IS_ADDR_LINKLOCAL(v6) ||
+           (IN6_IS_ADDR_V4MAPPED(v6) &&
+            ((v6->s6_addr[12] << 8) | v6->s6_addr[13]) == LINK_LOCAL_V4);
+}
+
+/* Opens the socket of a connection, unless it would lead to a link-local address: asked after names were resolved. */
+static curl_socket_t on_open_socket(void *argument, curlsocktype purpose,
+                                    struct curl_sockaddr *address)
+{
+    (void)argument;
+    (void)purpose;
+    if (is_link_local(&address->addr))
+        return CURL_SOCKET_BAD;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 /* What every request has in common. */
 static void call_set_policy(struct http_call *call)
 {
@@ -174,6 +204,10 @@ static void call_set_policy(struct http_call *call)
     http_check_easy(curl_easy_setopt(easy, CURLOPT_USERAGENT, client->user_agent));
     if (client->ca_file != NULL)
         http_check_easy(curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file));
+    if (client->refuse_link_local) {
+        http_check_easy(curl_easy_setopt(easy, CURLOPT_PROXY, ""));
+        http_check_easy(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket));
+    }
 }
 
 void http_call_prepare(struct http_call *call, const struct http_request *request)
