@@ -50,11 +50,11 @@ struct classifier_label {
     const char *name; /* UTF-8 */
     double threshold; /* probability from which it is predicted, 0..1; above 1 if not predictable */
     bool predictable; /* false: it did not reach the precision target, it is never predicted */
-    const char *reason;         /* why it is not predictable; "" if it is */
-    int exclusive_group;        /* number of its exclusive group, from 0; -1 for none */
-    uint32_t examples;          /* training rows that carried it */
-    double precision;           /* at the threshold, on held-out rows; NaN if not predictable */
-    double recall;              /* at the threshold, on held-out rows; NaN if not predictable */
+    const char *reason;  /* why it is not predictable; "" if it is */
+    int exclusive_group; /* number of its exclusive group, from 0; -1 for none */
+    uint32_t examples;   /* training rows that carried it */
+    double precision;    /* at the threshold, estimated on held-out rows; NaN if not predictable */
+    double recall;       /* at the threshold, on held-out rows; NaN if not predictable */
     uint32_t held_out_examples; /* held-out rows that carried it */
 };
 

@@ -52,8 +52,8 @@ static const struct option_row ROWS[] = {
      .offset = offsetof(struct train_settings, precision_target),
      .default_value = "80%",
      .group = "Labels",
-     .help = "Each label's threshold keeps this precision on held-out rows. Higher: fewer labels, "
-             "and fewer wrong ones."},
+     .help = "Each label's threshold keeps this precision, as far as held-out rows tell. Higher: "
+             "fewer labels, and fewer wrong ones."},
     {.name = "min-examples",
      .kind = OPTION_INTEGER,
      .offset = offsetof(struct train_settings, min_examples),

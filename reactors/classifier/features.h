@@ -7,14 +7,14 @@
  * what one issue has: each feature once, with its count.
  *
  *     title ─────────────────────┬──▶ title words ─┐
- *     body ──┬─ template line? ──│──▶ form lines ──┤
+ *     body ──┬─ template, comment ──▶ form lines ──┤
  *            ├─ fence, log ──────│──▶ code words ──┼─▶ bag ─▶ space.h: vocabulary, crossing
  *            └─ prose ───────────┼──▶ body words ──┤
  *                                └──▶ pieces, shape┘
  *
  * Which lines are a template's is learnt: lines frequent within one repository. Their words are not
  * counted as the person's words; that they are there says which template was used, and is a feature
- * of its own.
+ * of its own. So is each line of an HTML comment: templates hide their instructions there.
  *
  * Invariants: the bag of an issue depends only on the issue, the configuration and the template
  * lines; its size is bounded by the limits in features.c; training and serving share every line of
@@ -35,7 +35,7 @@
     X(BODY_WORDS, "body_words", "body", 1.0, "word n-grams of the body's prose")                   \
     X(ALL_WORDS, "all_words", "text", 0.0, "word n-grams of title and body alike")                 \
     X(CODE_WORDS, "code_words", "code", 1.0, "words of code, logs and stack traces")               \
-    X(FORM_LINES, "form_lines", "form", 1.0, "which template lines are there")                     \
+    X(FORM_LINES, "form_lines", "form", 1.0, "which template lines and comments are there")        \
     X(TITLE_PIECES, "title_pieces", "title", 0.0, "character n-grams of the title's words")        \
     X(BODY_PIECES, "body_pieces", "body", 0.0, "character n-grams of the body's words")            \
     X(ALL_PIECES, "all_pieces", "text", 1.0, "character n-grams of all words")                     \

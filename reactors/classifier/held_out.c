@@ -11,10 +11,10 @@
 #include "reactors/classifier/text.h"
 
 /* Share of the rows, the newest, that are scored. */
-#define TIME_SHARE 0.4
+#define TIME_SHARE 0.5
 
 /* Blocks by time: more give fresher fits, and cost a fit each. */
-#define TIME_BLOCKS 6
+#define TIME_BLOCKS 8
 
 /* Blocks drawn at random, where time does not help. */
 #define RANDOM_BLOCKS 5

@@ -11,6 +11,10 @@
 /* Shortest fence (CommonMark 0.31, section 4.5). */
 #define FENCE_LENGTH_MIN 3
 
+/* The marks of a comment (CommonMark 0.31, section 6.6). */
+#define COMMENT_OPEN "<!--"
+#define COMMENT_CLOSE "-->"
+
 /*
  * --- hashing
  * ------------------------------------------------------------------------------------------------
@@ -145,11 +149,44 @@ static bool looks_like_log(const char *line, size_t line_bytes)
     return letters > 0 && letters + others >= 40 && others > letters;
 }
 
-/* Moves the cursor behind the comment that starts at it. */
-static void skip_comment(struct text_scanner *scanner)
+/* Length of the rest of a line, without its end; moves the cursor behind that. */
+static size_t take_line(struct text_scanner *scanner, const char *limit)
 {
-    const char *close = memmem(scanner->cursor, (size_t)(scanner->end - scanner->cursor), "-->", 3);
-    scanner->cursor = close == NULL ? scanner->end : close + 3;
+    size_t left = (size_t)(limit - scanner->cursor);
+    const char *line_end = memchr(scanner->cursor, '\n', left);
+    size_t line_bytes = line_end == NULL ? left : (size_t)(line_end - scanner->cursor);
+    scanner->cursor = line_end == NULL ? limit : line_end + 1;
+    return line_bytes;
+}
+
+/*
+ * Enters the comment that begins at the cursor, if one does; without a closing mark it reaches to
+ * the body's end.
+ */
+static void open_comment(struct text_scanner *scanner)
+{
+    size_t left = (size_t)(scanner->end - scanner->cursor);
+    if (!starts_with(scanner->cursor, left, COMMENT_OPEN))
+        return;
+    scanner->cursor += strlen(COMMENT_OPEN);
+    scanner->comment_end =
+        memmem(scanner->cursor, left - strlen(COMMENT_OPEN), COMMENT_CLOSE, strlen(COMMENT_CLOSE));
+    if (scanner->comment_end == NULL)
+        scanner->comment_end = scanner->end;
+}
+
+/* The next line of the comment that the cursor is in; leaves it at its end. */
+static struct text_segment scan_comment(struct text_scanner *scanner)
+{
+    const char *line = scanner->cursor;
+    size_t line_bytes = take_line(scanner, scanner->comment_end);
+    if (line + line_bytes == scanner->comment_end) {
+        if (scanner->comment_end < scanner->end)
+            scanner->cursor += strlen(COMMENT_CLOSE);
+        scanner->comment_end = NULL;
+    }
+    return (struct text_segment){
+        .bytes = line, .byte_count = line_bytes, .kind = TEXT_KIND_COMMENT};
 }
 
 static bool scan_fenced(struct text_scanner *scanner, const char *line, size_t line_bytes,
@@ -176,23 +213,19 @@ static bool scan_fenced(struct text_scanner *scanner, const char *line, size_t l
 
 bool text_scan_next(struct text_scanner *scanner, struct text_segment *ret_segment)
 {
-    static const char comment_open[] = "<!--";
-    size_t comment_bytes = sizeof(comment_open) - 1;
-    size_t left = (size_t)(scanner->end - scanner->cursor);
-    while (scanner->fence == 0 && left >= comment_bytes &&
-           memcmp(scanner->cursor, comment_open, comment_bytes) == 0) {
-        skip_comment(scanner);
-        left = (size_t)(scanner->end - scanner->cursor);
-    }
-    if (left == 0)
+    if (scanner->comment_end == NULL && scanner->fence == 0)
+        open_comment(scanner);
+    if (scanner->cursor == scanner->end)
         return false;
+    if (scanner->comment_end != NULL) {
+        *ret_segment = scan_comment(scanner);
+        return true;
+    }
     const char *line = scanner->cursor;
-    const char *line_end = memchr(line, '\n', left);
-    size_t line_bytes = line_end == NULL ? left : (size_t)(line_end - line);
-    scanner->cursor = line_end == NULL ? scanner->end : line_end + 1;
+    size_t line_bytes = take_line(scanner, scanner->end);
     if (scan_fenced(scanner, line, line_bytes, ret_segment))
         return true;
-    const char *comment = memmem(line, line_bytes, comment_open, comment_bytes);
+    const char *comment = memmem(line, line_bytes, COMMENT_OPEN, strlen(COMMENT_OPEN));
     if (comment != NULL) {
         line_bytes = (size_t)(comment - line);
         scanner->cursor = comment;

@@ -2,9 +2,9 @@
  * Issue text to tokens: what a person wrote is kept, what machines wrote is made alike.
  *
  * Design: two small iterators. The scanner cuts a Markdown body into segments (at most one line
- * each), says of each whether it is prose or machine output (fenced code, log lines, stack traces),
- * and leaves HTML comments out: they are the template's instructions. The tokeniser turns a segment
- * into lower-case tokens; URLs, versions, numbers, hashes, paths and mentions become placeholders
+ * each), and says of each whether it is prose, machine output (fenced code, log lines, stack
+ * traces) or an HTML comment, which a template hides in an issue. The tokeniser turns a segment into
+ * lower-case tokens; URLs, versions, numbers, hashes, paths and mentions become placeholders
  * such as "<url>", and compound identifiers also give their parts:
  *
  *     "LegacySidecars"  ─▶  whole "legacysidecars", parts "legacy" "sidecars"
@@ -33,10 +33,11 @@
 
 /* What a segment is. */
 enum text_kind {
-    TEXT_KIND_PROSE, /* a person's words, or a template's */
-    TEXT_KIND_CODE,  /* inside a fence */
-    TEXT_KIND_FENCE, /* the line that opens a fence; its text is the language */
-    TEXT_KIND_LOG,   /* outside a fence, but it looks like a log line or a stack frame */
+    TEXT_KIND_PROSE,   /* a person's words, or a template's */
+    TEXT_KIND_CODE,    /* inside a fence */
+    TEXT_KIND_FENCE,   /* the line that opens a fence; its text is the language */
+    TEXT_KIND_LOG,     /* outside a fence, but it looks like a log line or a stack frame */
+    TEXT_KIND_COMMENT, /* inside an HTML comment, without its marks */
 };
 
 /* A piece of a body, at most one line, without its line end. Borrowed from the body. */
@@ -48,10 +49,11 @@ struct text_segment {
 
 /* Where the scanner stands. Initialise with text_scan(). */
 struct text_scanner {
-    const char *cursor;  /* next byte to look at */
-    const char *end;     /* one past the last byte that is read */
-    char fence;          /* '`' or '~' inside a fence, else 0 */
-    size_t fence_length; /* characters of the fence that opened */
+    const char *cursor;      /* next byte to look at */
+    const char *end;         /* one past the last byte that is read */
+    char fence;              /* '`' or '~' inside a fence, else 0 */
+    size_t fence_length;     /* characters of the fence that opened */
+    const char *comment_end; /* inside a comment: where it ends; else NULL */
 };
 
 /* What a token is good for. */

@@ -159,7 +159,7 @@ def report_of(found: dict) -> report.Report:
             result.note(f"{who} was left out: " + ("--quick" if "notes" not in found and who != "fastText" else remedy)
                         + ".")
     result.note("fastText's prediction includes starting and loading; the others predict in a warm process. nodag's "
-                "training is seven fits everywhere, calibration being part of it; the rivals' is one on the issues and "
+                "training is eight or nine fits, calibration being part of it; the rivals' is one on the issues and "
                 "seven on the notes.")
     return result
 

@@ -106,7 +106,9 @@ static const struct {
      false,
      0,
      0},
-    {"sure, but wrong", 0.8, 2, 4, {.99, .98, .97, .96}, {1, 0, 1, 0}, false, 0, 0},
+    {"barely likely, and wrong", 0.8, 2, 4, {.81, .805, .8, .8}, {1, 0, 1, 0}, false, 0, 0},
+    {"barely likely, and right", 0.8, 2, 4, {.81, .805, .8, .8}, {1, 1, 1, 1}, true, .4, 4},
+    {"few wrong ones are luck", 0.8, 2, 4, {.99, .98, .97, .2}, {1, 0, 1, 0}, true, .585, 3},
     {"some wrong ones are worth it",
      0.5,
      2,
@@ -116,7 +118,15 @@ static const struct {
      true,
      .5,
      4},
-    {"equals are not split", 0.65, 2, 6, {.9, .9, .9, .9, .9, .1}, {1, 1, 1, 0, 0, 0}, false, 0, 0},
+    {"equals are not split",
+     0.65,
+     2,
+     6,
+     {.66, .66, .66, .66, .66, .1},
+     {1, 1, 0, 0, 0, 0},
+     false,
+     0,
+     0},
     {"all", 0.8, 2, 3, {.99, .98, .97}, {1, 1, 1}, true, .485, 3},
     {"unlikely ones are not bought",
      0.8,
@@ -157,6 +167,31 @@ static void test_thresholds(void **state)
     }
 }
 
+/* Where there are many, what was counted outweighs the probabilities, either way. */
+static void test_many_rows_stand_on_their_count(void **state)
+{
+    (void)state;
+    static const struct {
+        double probability;
+        int right_of_ten;
+        bool found;
+    } cases[] = {{.95, 5, false}, {.95, 9, true}, {.7, 9, true}, {.7, 8, false}};
+    const struct calibrate_target target = {.precision = 0.8, .predicted_min = 5};
+    for (size_t c = 0; c < ARRAY_COUNT(cases); c++) {
+        double probabilities[400];
+        bool carries[400];
+        for (int r = 0; r < 400; r++) {
+            probabilities[r] = cases[c].probability;
+            carries[r] = r % 10 < cases[c].right_of_ten;
+        }
+        struct calibrate_threshold got =
+            calibrate_find_threshold(probabilities, carries, ARRAY_COUNT(carries), &target);
+        if (got.found != cases[c].found)
+            fail_msg("%d of 10 at %.2f: found %d", cases[c].right_of_ten, cases[c].probability,
+                     got.found);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_platt_without_information),
         cmocka_unit_test(test_platt_of_separable_data_is_finite),
         cmocka_unit_test(test_thresholds),
+        cmocka_unit_test(test_many_rows_stand_on_their_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,6 +58,9 @@ static void test_features_of_an_issue(void **state)
         {FEATURE_ALL_PIECES, " again", 0},
         {FEATURE_ALL_PIECES, "cod", 0},   /* placeholders and code have no pieces */
         {FEATURE_TITLE_PIECES, "pag", 0}, /* left out by the configuration */
+        {FEATURE_FORM_LINES, "tell us", 1},
+        {FEATURE_FORM_LINES, "bug report", 1},
+        {FEATURE_BODY_WORDS, "report", 0}, /* a comment is the template's */
         {FEATURE_SHAPE, "4+ words of title", 1},
         {FEATURE_SHAPE, "1+ code blocks", 1},
         {FEATURE_SHAPE, "1+ questions", 1},
@@ -65,8 +68,9 @@ static void test_features_of_an_issue(void **state)
     };
     struct features_config config;
     features_config_init(&config);
-    struct classifier_issue issue =
-        sample_issue("a/b", "The login-page", "Again and again and again?\n```\ncode words\n```\n");
+    struct classifier_issue issue = sample_issue(
+        "a/b", "The login-page",
+        "<!-- Bug report\n ** Tell us -->Again and again and again?\n```\ncode words\n```\n");
     CLEANUP(features_bag_free) struct feature_bag *bag = extract(&config, &issue);
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
         if (count_of(bag, cases[i].block, cases[i].text) != cases[i].count)

@@ -100,10 +100,13 @@ static void test_segments(void **state)
         {"", ""},
         {"one\ntwo", "P(one)P(two)"},
         {"one\r\n\r\n", "P(one\r)P(\r)"},
-        {"a <!-- hidden --> b", "P(a )P( b)"},
-        {"<!-- hidden\nstill\n-->\nseen", "P()P(seen)"},
-        {"<!-- a --><!-- b -->c", "P(c)"},
-        {"seen <!-- for ever\nhidden", "P(seen )"},
+        {"a <!-- hidden --> b", "P(a )H( hidden )P( b)"},
+        {"<!-- hidden\nstill\n-->\nseen", "H( hidden)H(still)H()P()P(seen)"},
+        {"<!-- a --><!-- b -->c", "H( a )H( b )P(c)"},
+        {"<!--", ""},
+        {"<!---->", "H()"},
+        {"<!-- ```\n<!-- -->\nseen", "H( ```)H(<!-- )P()P(seen)"},
+        {"seen <!-- for ever\nhidden", "P(seen )H( for ever)H(hidden)"},
         {"```go\nx := 1\n```\nafter", "F(```go)C(x := 1)C()P(after)"},
         {"~~~\n```\n~~~~\nafter", "F(~~~)C(```)C()P(after)"},
         {"````\n```\n````", "F(````)C(```)C()"},
@@ -126,7 +129,8 @@ static void test_segments(void **state)
     static const char kinds[] = {[TEXT_KIND_PROSE] = 'P',
                                  [TEXT_KIND_CODE] = 'C',
                                  [TEXT_KIND_FENCE] = 'F',
-                                 [TEXT_KIND_LOG] = 'L'};
+                                 [TEXT_KIND_LOG] = 'L',
+                                 [TEXT_KIND_COMMENT] = 'H'};
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         CLEANUP(buffer_release) struct buffer got = BUFFER_INIT(1 << 16);
         struct text_scanner scanner = text_scan(cases[i].body, strlen(cases[i].body));
