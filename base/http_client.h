@@ -112,7 +112,8 @@ struct http_client_settings {
     const char *user_agent; /* copied; GitHub refuses requests without one */
     const char *ca_file; /* extra certificate authorities (PEM), or NULL for the system's; copied */
     long connections_max; /* to one host; 0: 8 */
-    bool refuse_link_local; /* never connect to a link-local address (169.254.0.0/16, fe80::/10: where
+    bool
+        refuse_link_local; /* never connect to a link-local address (169.254.0.0/16, fe80::/10: where
                                clouds give out credentials), whatever a name resolves to; no proxy is
                                used then. For URLs that others wrote. Such a request: ERR_UNAVAILABLE */
 };

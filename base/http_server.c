@@ -29,6 +29,9 @@
 #define HTTP_DEFAULT_BODIES 4
 /* More than any client sends, less than a page of a flood. */
 #define HTTP_DEFAULT_HEADER_MAX_BYTES 32768
+/* How strict the library is (MHD_OPTION_CLIENT_DISCIPLINE_LVL): what RFC 9112 lets a server refuse is refused. */
+#define HTTP_DISCIPLINE 1
+
 /* Below the usual limit of open files. */
 #define HTTP_DEFAULT_CONNECTIONS_MAX 1024
 /* GitHub gives up after 10 s. */
@@ -370,6 +373,12 @@ static bool start_library(struct http_server *server, int listen_fd)
         {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)http_tls_no_certificate},
         {MHD_OPTION_END, 0, NULL},
     };
+    const struct MHD_OptionItem strict_options[] = {
+#if HTTP_LIBRARY_JUDGES_LINES
+        {MHD_OPTION_CLIENT_DISCIPLINE_LVL, HTTP_DISCIPLINE, NULL},
+#endif
+        {MHD_OPTION_END, 0, NULL},
+    };
     bool has_tls = settings->tls != NULL;
     server->mhd = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (has_tls ? MHD_USE_TLS : 0U), 0, NULL, NULL,
@@ -379,7 +388,8 @@ static bool start_library(struct http_server *server, int listen_fd)
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, settings->header_max_bytes + HTTP_POOL_EXTRA_BYTES,
         MHD_OPTION_CONNECTION_LIMIT, settings->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         settings->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
-        MHD_OPTION_ARRAY, has_tls ? tls_options : &tls_options[2], MHD_OPTION_END);
+        MHD_OPTION_ARRAY, strict_options, MHD_OPTION_ARRAY, has_tls ? tls_options : &tls_options[2],
+        MHD_OPTION_END);
     return server->mhd != NULL;
 }
 

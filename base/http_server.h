@@ -31,6 +31,9 @@
  * word, as is what speaks plain HTTP, older TLS or anything else; nobody is told of them. Answers end
  * with close_notify. See http_tls_connection.c.
  *
+ * With libmicrohttpd 1.0 and later (Debian 13) some of these are refused by the library, with 400 and its
+ * own words, and chunk extensions (RFC 9112 §7.1.1), which no webhook sender uses, are refused too.
+ *
  * Invariants: on_close is called once for each on_head; after it the request is gone; header, body,
  * total-time and connection limits hold before any callback sees the data; the sum of the bodies in
  * flight, counted as they are received, stays within `bodies_max_bytes`, and its last eighth is

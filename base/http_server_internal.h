@@ -29,6 +29,12 @@
  */
 #define HTTP_POOL_EXTRA_BYTES 8192
 
+/*
+ * From 1.0 on the library itself refuses what is ambiguous in a head (folded lines, NUL bytes, lines without a name), where
+ * MHD_OPTION_CLIENT_DISCIPLINE_LVL says so; before, http_head.c finds it.
+ */
+#define HTTP_LIBRARY_JUDGES_LINES (MHD_VERSION >= 0x01000000)
+
 /* The phases of a connection: name and what holds in it. */
 #define HTTP_PHASES(X)                                                                             \
     X(WAITING)   /* no complete request line yet: a fresh or kept connection */                    \

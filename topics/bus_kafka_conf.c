@@ -45,9 +45,19 @@ enum { KAFKA_EVERY = KAFKA_CONSUMERS | KAFKA_PRODUCER | KAFKA_COMMAND };
 static const struct kafka_row rows[] = {
     /* Back within a second when a broker comes back; the default waits up to ten. */
     {KAFKA_EVERY, "reconnect.backoff.max.ms", "1000", false},
-    /* A webhook waits for its answer: nothing is gained by letting messages wait for company. */
+    /*
+     * A webhook waits for its answer: nothing is gained by letting messages wait for company. librdkafka (2.0.2) waits
+     * in whole milliseconds: with 0.3 a lone message of 10 KB took 1.6 ms instead of 0.4, and 16 or 64 at a time took
+     * no less processor time.
+     */
     {KAFKA_PRODUCER, "linger.ms", "0", false},
     {KAFKA_PRODUCER, "compression.codec", "zstd", false},
+    /*
+     * librdkafka makes a compressor for each batch, and a batch has one to a few messages. It clears its tables first,
+     * 750 KB at zstd's usual level and 64 KB at level 1: of the 60 µs that librdkafka's thread takes for a message of
+     * 10 KB, 16 at a time, that saves 17. What is stored is 6 % larger.
+     */
+    {KAFKA_PRODUCER, "compression.level", "1", false},
     /* Bounds what is fetched ahead; one record of 28 MiB still fits. */
     {KAFKA_CONSUMERS, "queued.max.messages.kbytes", "32768", false},
     {KAFKA_CONSUMERS, "fetch.wait.max.ms", "100", false},

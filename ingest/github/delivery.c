@@ -177,8 +177,8 @@ static void delivery_accept(struct delivery *delivery, enum reason reason)
 static const char *single_header(const struct http_exchange *exchange, const char *name,
                                  struct head_input *input)
 {
-    const char *value = http_exchange_header(exchange, name);
-    if (value != NULL && http_exchange_header_count(exchange, name) > 1)
+    const char *value = NULL;
+    if (http_exchange_header_values(exchange, name, &value, 1) > 1)
         input->repeated_header = name;
     return value;
 }

@@ -140,8 +140,8 @@ def measure(options: argparse.Namespace) -> report.Report:
             found = run_rounds(options, broker, names, pool, secret)
     add_figures(result, found)
     add_ratios(result, found, options.connections)
-    result.note(f"{PAYLOADS} payloads of {make_payloads.SIZE_BYTES:,} bytes, {contestants.COMPRESSION}, linger 0; "
-                f"{options.rounds} rounds of {options.duration_ms / 1000:g} s each: median (least–largest).")
+    result.note(f"{PAYLOADS} payloads of {make_payloads.SIZE_BYTES:,} bytes, {contestants.COMPRESSION} at level 1, "
+                f"linger 0; {options.rounds} rounds of {options.duration_ms / 1000:g} s each: median (least–largest).")
     result.note("CPU a delivery is user and system time of the contestant's process; client, contestant and broker "
                 f"share {len(os.sched_getaffinity(0))} cores.")
     return result

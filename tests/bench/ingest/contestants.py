@@ -26,7 +26,7 @@ from proc import Failed, Proc, wait_until  # noqa: E402
 READY_S = 30
 LOAD_MARGIN_S = 60  # A load ends by itself; this is for one that does not.
 GO_BUILD_S = 600
-COMPRESSION = "zstd"  # The door's and the rival's, and github.events' own: the broker need not compress again.
+COMPRESSION = "zstd"  # Everybody's, at level 1, and github.events' own: the broker need not compress again.
 MS, MB = 1000, 1e6
 GO_ENV = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"}
 

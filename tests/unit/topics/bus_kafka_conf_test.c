@@ -1,8 +1,8 @@
 /*
  * Tests of the file of properties and of the settings that carry a promise.
  *
- * Design: tables: a file's text with the error that it must give, and what every handle must have
- * been given.
+ * Design: tables: a file's text with the error that it must give, what every handle must have been
+ * given, and what the file may change.
  */
 #include "tests/unit/topics/bus_kafka_world.h"
 
@@ -95,11 +95,48 @@ static void test_promises_are_set(void **state)
     }
 }
 
+/* Our defaults hold where the file says nothing, and where it does the file. */
+static void test_defaults_give_way_to_the_file(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *usual, *given;
+    } cases[] = {
+        {"compression.codec", "zstd", "lz4"},
+        {"compression.level", "1", "3"},
+        {"linger.ms", "0", "5"},
+    };
+    const struct bus_kafka_settings settings = {
+        .brokers = "127.0.0.1:1", .message_timeout_ms = 5000, .queue_max_bytes = 32 << 20};
+    for (size_t i = 0; i < 2 * ARRAY_COUNT(cases); i++) {
+        bool has_file = i % 2 == 1;
+        char path[] = "/tmp/nodag-properties-XXXXXX";
+        char text[64];
+        (void)snprintf(text, sizeof(text), "%s=%s\n", cases[i / 2].name, cases[i / 2].given);
+        write_file(path, has_file ? text : "");
+        struct kafka_properties properties;
+        rd_kafka_conf_t *conf = NULL;
+        struct error error = {0};
+        char value[64];
+        size_t value_bytes = sizeof(value);
+        assert_int_equal(kafka_properties_read(path, &properties, &error), 0);
+        assert_int_equal(
+            kafka_conf_new(&settings, &properties, "test", KAFKA_PRODUCER, NULL, &conf, &error), 0);
+        assert_int_equal(rd_kafka_conf_get(conf, cases[i / 2].name, value, &value_bytes),
+                         RD_KAFKA_CONF_OK);
+        assert_string_equal(value, has_file ? cases[i / 2].given : cases[i / 2].usual);
+        rd_kafka_conf_destroy(conf);
+        kafka_properties_release(&properties);
+        (void)unlink(path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_properties_are_checked),
         cmocka_unit_test(test_promises_are_set),
+        cmocka_unit_test(test_defaults_give_way_to_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

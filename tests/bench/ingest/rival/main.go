@@ -35,7 +35,8 @@ func main() {
 	}
 	secret = bytes.TrimSpace(secret)
 	client, err := kgo.NewClient(kgo.SeedBrokers(os.Args[2]), kgo.DefaultProduceTopic("github.events"),
-		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(26<<20))
+		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(1)),
+		kgo.ProducerBatchMaxBytes(26<<20))
 	if err != nil {
 		log.Fatal(err)
 	}
