@@ -52,10 +52,9 @@ static json_t *write_timeline(const struct history_issue *issue)
     json_t *list = json_array();
     for (size_t i = 0; i < issue->timeline_count; i++) {
         const struct history_action *action = &issue->timeline[i];
-        json_t *item = json_pack("{s:s, s:s, s:o, s:o}", "action",
-                                 action->is_added ? "labeled" : "unlabeled", "label",
-                                 action->label, "at", write_time(action->time_ms), "actor",
-                                 write_actor(&action->actor));
+        json_t *item = json_pack(
+            "{s:s, s:s, s:o, s:o}", "action", action->is_added ? "labeled" : "unlabeled", "label",
+            action->label, "at", write_time(action->time_ms), "actor", write_actor(&action->actor));
         assert(item != NULL);
         (void)json_array_append_new(list, item);
     }
@@ -117,8 +116,8 @@ static int read_name(const json_t *object, const char *name, bool may_be_null,
     return code;
 }
 
-static int read_time(const json_t *object, const char *name, bool may_be_null,
-                     int64_t *ret_time_ms, struct error *error)
+static int read_time(const json_t *object, const char *name, bool may_be_null, int64_t *ret_time_ms,
+                     struct error *error)
 {
     const char *text = NULL;
     int code = json_get_text(object, name, &text, error);
@@ -140,8 +139,7 @@ static int read_text(const json_t *object, const char *name, bool may_be_null,
     if (!json_is_string(item) || json_string_length(item) > ISSUE_TEXT_MAX_BYTES)
         return error_set(error, ERR_INPUT, "the member %s is no text of at most %zu bytes", name,
                          ISSUE_TEXT_MAX_BYTES);
-    *ret_text =
-        (struct text){.data = json_string_value(item), .bytes = json_string_length(item)};
+    *ret_text = (struct text){.data = json_string_value(item), .bytes = json_string_length(item)};
     return 0;
 }
 
@@ -282,9 +280,8 @@ char *history_withdrawal_write(const struct history_withdrawal *withdrawal, size
     for (size_t i = 0; i < withdrawal->repository_count; i++)
         (void)json_array_append_new(ids, json_integer(withdrawal->repositories[i]));
     CLEANUP(json_release)
-    json_t *value =
-        json_pack("{s:s, s:o, s:I}", "reason", issue_gone_name(withdrawal->reason), "repositories",
-                  ids, "owner_id", (json_int_t)withdrawal->owner_id);
+    json_t *value = json_pack("{s:s, s:o, s:I}", "reason", issue_gone_name(withdrawal->reason),
+                              "repositories", ids, "owner_id", (json_int_t)withdrawal->owner_id);
     assert(value != NULL);
     return json_write(value, ret_bytes);
 }

@@ -93,23 +93,23 @@ struct history_action {
 
 /* An issue that was read; texts are borrowed from `memory` or from who fills it in. */
 struct history_issue {
-    int64_t repository_id;       /* > 0 */
-    const char *repository;      /* owner/name */
-    int64_t owner_id;            /* 0: unknown */
-    bool is_private;             /* the repository is */
-    int64_t number;              /* > 0 */
-    struct text title;           /* required */
-    struct text body;            /* absent: none */
-    const char *state;           /* open, closed */
-    const char *state_reason;    /* NULL: none */
-    int64_t created_ms;          /* since 1970 */
-    int64_t updated_ms;          /* likewise */
-    int64_t closed_ms;           /* likewise; -1: none */
-    struct history_actor author; /* who opened it */
-    const char **labels;         /* owned array; what it carries */
-    size_t label_count;          /* of them */
-    bool is_pull_request;        /* it is one */
-    bool has_timeline;           /* who labeled is known */
+    int64_t repository_id;           /* > 0 */
+    const char *repository;          /* owner/name */
+    int64_t owner_id;                /* 0: unknown */
+    bool is_private;                 /* the repository is */
+    int64_t number;                  /* > 0 */
+    struct text title;               /* required */
+    struct text body;                /* absent: none */
+    const char *state;               /* open, closed */
+    const char *state_reason;        /* NULL: none */
+    int64_t created_ms;              /* since 1970 */
+    int64_t updated_ms;              /* likewise */
+    int64_t closed_ms;               /* likewise; -1: none */
+    struct history_actor author;     /* who opened it */
+    const char **labels;             /* owned array; what it carries */
+    size_t label_count;              /* of them */
+    bool is_pull_request;            /* it is one */
+    bool has_timeline;               /* who labeled is known */
     struct history_action *timeline; /* owned array; oldest first */
     size_t timeline_count;           /* of them */
     json_t *memory;                  /* owned; NULL where texts are the caller's */
@@ -142,10 +142,10 @@ struct event history_issue_envelope(const struct history_issue *issue, const cha
 
 /* A withdrawal. */
 struct history_withdrawal {
-    enum issue_gone reason;   /* why */
-    int64_t *repositories;    /* owned; ids */
-    size_t repository_count;  /* of them */
-    int64_t owner_id;         /* all repositories of this owner; 0: only those */
+    enum issue_gone reason;  /* why */
+    int64_t *repositories;   /* owned; ids */
+    size_t repository_count; /* of them */
+    int64_t owner_id;        /* all repositories of this owner; 0: only those */
 };
 
 /* Writes the value of a withdrawal; owned, length in ret_bytes. Any thread. */

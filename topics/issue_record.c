@@ -113,8 +113,7 @@ bool issue_record_is_live(const struct issue_record *record)
 {
     if (record->gone == ISSUE_LIVE)
         return true;
-    return !issue_gone_is_final(record->gone) &&
-           record->as_of.time_ms > record->gone_since.time_ms;
+    return !issue_gone_is_final(record->gone) && record->as_of.time_ms > record->gone_since.time_ms;
 }
 
 /* Returns true if the first happened after the second. */

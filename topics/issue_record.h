@@ -97,9 +97,9 @@ enum issue_gone {
 
 /* When something was so, and by which events. */
 struct issue_stamp {
-    int64_t time_ms; /* since 1970; -1: never */
-    int64_t offset;  /* of the event that said so, in its partition */
-    size_t id_count; /* of ids */
+    int64_t time_ms;                   /* since 1970; -1: never */
+    int64_t offset;                    /* of the event that said so, in its partition */
+    size_t id_count;                   /* of ids */
     uint64_t ids[ISSUE_STAMP_IDS_MAX]; /* issue_hash_id of all events of time_ms; oldest first */
 };
 

@@ -70,10 +70,10 @@ static json_t *write_labels(const struct issue_record *record, bool present)
         if (issue_label_is_present(record, label) != present)
             continue;
         enum issue_actor by = issue_action_by(issue_label_last(record, label));
-        json_t *item = json_pack("{s:s, s:s, s:b, s:o, s:o}", "name", label->name, "by",
-                                 issue_actor_name(by), "listed", label->listed ? 1 : 0, "added",
-                                 write_action(&label->added), "removed",
-                                 write_action(&label->removed));
+        json_t *item =
+            json_pack("{s:s, s:s, s:b, s:o, s:o}", "name", label->name, "by", issue_actor_name(by),
+                      "listed", label->listed ? 1 : 0, "added", write_action(&label->added),
+                      "removed", write_action(&label->removed));
         assert(item != NULL);
         (void)json_array_append_new(list, item);
     }

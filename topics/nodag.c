@@ -46,10 +46,16 @@ static const struct {
     {"tail", "read a topic: filter by key, name, type and time"},
     {"status", "what is pending: what waits, why, and until when"},
     {"specs", "desired state: what is published and valid; check documents before a push"},
+    {"models", "versions of models: metrics, data, code; compare two"},
+    {"runs", "training runs: why, how they ended, notebook and log"},
     {"model", "train, evaluate and explain models"},
+    {"import", "history from before the first webhook: GitHub's REST API, or GH Archive"},
+    {"dataset", "what a Model would be trained on: issues with the labels that people put there"},
     {"ingest-github", "daemon: GitHub webhooks → events"},
     {"ingest-git", "daemon: git repositories → pushes"},
     {"labeler", "daemon: issues carry the labels that their model predicts"},
+    {"historian", "daemon: every issue has one current record, with who labeled it"},
+    {"trainer", "daemon: a fresh model exists for each Model document"},
     {"mock", "a broker in memory, for a first look and for tests"},
 };
 

@@ -48,7 +48,7 @@
 #define KERNEL_REASON_BYTES 512
 
 /* Most tables of one reactor. */
-#define KERNEL_TABLES_MAX 4
+#define KERNEL_TABLES_MAX 8
 
 /* What became of a reconcile. */
 enum kernel_outcome_kind {

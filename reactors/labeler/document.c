@@ -7,9 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/digest.h"
 #include "base/memory.h"
 #include "base/time_text.h"
+#include "topics/holdback.h"
 
 struct document_set {
     size_t count;               /* documents */
@@ -171,9 +171,5 @@ bool document_includes_label(const struct document *document, const char *label)
 
 bool document_holds_back(const struct document *document, const char *key)
 {
-    uint8_t digest[DIGEST_BYTES];
-    digest_sha256(key, strlen(key), digest);
-    uint32_t draw = (uint32_t)digest[0] << 24 | (uint32_t)digest[1] << 16 |
-                    (uint32_t)digest[2] << 8 | digest[3];
-    return (double)draw / 4294967296.0 < document->holdback;
+    return holdback_includes(key, document->holdback);
 }

@@ -32,7 +32,7 @@ INGEST_MAY = ("base", "topics")
 PURE = {
     "base/buffer.h", "base/cleanup.h", "base/digest.h", "base/error.h", "base/generator.h", "base/json_text.h",
     "base/memory.h", "base/nearest.h", "base/time_text.h", "base/wildcard.h", "base/yaml_text.h",
-    "topics/envelope.h", "topics/subject.h", "topics/topic.h", "topics/record.h",
+    "topics/envelope.h", "topics/subject.h", "topics/topic.h", "topics/record.h", "topics/run_state.h",
 }
 PURE_SYSTEM = {
     "assert.h", "ctype.h", "errno.h", "float.h", "inttypes.h", "limits.h", "math.h", "stdalign.h", "stdarg.h",
