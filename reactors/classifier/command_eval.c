@@ -7,6 +7,8 @@
 #include "base/file.h"
 #include "base/json_text.h"
 #include "base/memory.h"
+#include "base/time_text.h"
+#include "base/utf8.h"
 #include "reactors/classifier/command.h"
 #include "reactors/classifier/evaluate.h"
 #include "reactors/classifier/report.h"
@@ -15,14 +17,21 @@
 /* Rows over which a prediction is timed. */
 #define TIMED_ROWS ((size_t)2000)
 
+/* Room for a title or a repository's name in the predictions. */
+#define TITLE_BYTES 1024
+
+/* Largest file of predictions: a hundred thousand rows of a hundred labels. */
+#define PREDICTIONS_BYTES_MAX ((size_t)512 << 20)
+
 /* What the command line says. */
 struct eval_settings {
-    const char *model; /* file */
-    const char *data;  /* file */
-    const char *from;  /* time, NULL: no bound */
-    const char *until; /* time, NULL: no bound */
-    bool json;         /* print JSON */
-    const char *html;  /* report to write, NULL: none */
+    const char *model;       /* file */
+    const char *data;        /* file */
+    const char *from;        /* time, NULL: no bound */
+    const char *until;       /* time, NULL: no bound */
+    bool json;               /* print JSON */
+    const char *html;        /* report to write, NULL: none */
+    const char *predictions; /* file to write, NULL: none */
 };
 
 static const struct option_row ROWS[] = {
@@ -57,6 +66,12 @@ static const struct option_row ROWS[] = {
      .offset = offsetof(struct eval_settings, html),
      .help =
          "Write a report with precision-recall and reliability curves; one file for a browser."},
+    {.name = "predictions",
+     .kind = OPTION_FILE,
+     .offset = offsetof(struct eval_settings, predictions),
+     .help =
+         "Write each row's labels, predicted labels and probabilities as JSON lines: for curves "
+         "and for reading what went wrong."},
 };
 
 static const struct option_program PROGRAM = {
@@ -79,6 +94,53 @@ static int write_report(const struct evaluation *evaluation, const char *path, s
         return error_set(error, result, "the report would be larger than %zu bytes",
                          REPORT_BYTES_MAX);
     return file_write_atomically(path, html.data, html.size_bytes, error);
+}
+
+/* One row: what people said, what the model says. */
+static json_t *row_to_json(const struct dataset *dataset, const struct dataset_row *row,
+                           const struct classifier_score *scores, size_t score_count)
+{
+    char created_at[TIME_TEXT_BYTES];
+    time_to_text(row->created_at_ms, created_at);
+    json_t *labels = json_array();
+    json_t *predicted = json_array();
+    json_t *probabilities = json_object();
+    for (size_t l = 0; l < row->label_count; l++)
+        (void)json_array_append_new(labels, json_string(dataset->label_names[row->labels[l]]));
+    for (size_t s = 0; s < score_count; s++) {
+        (void)json_object_set_new(probabilities, scores[s].label, json_real(scores[s].probability));
+        if (scores[s].predicted)
+            (void)json_array_append_new(predicted, json_string(scores[s].label));
+    }
+    char title[TITLE_BYTES];
+    char repository[TITLE_BYTES];
+    (void)snprintf(title, sizeof(title), "%s", row->title);
+    (void)snprintf(repository, sizeof(repository), "%s", row->repository);
+    utf8_clean(title);
+    utf8_clean(repository);
+    return json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "line", (int)row->line, "repo",
+                     repository, "created_at", created_at, "title", title, "labels", labels,
+                     "predicted", predicted, "probabilities", probabilities);
+}
+
+static int write_predictions(const struct classifier *classifier, const struct dataset *dataset,
+                             const struct dataset_row *const *rows, size_t row_count,
+                             const char *path, struct error *error)
+{
+    size_t score_count = classifier_label_count(classifier);
+    CLEANUP(mem_free)
+    struct classifier_score *scores = mem_alloc_array(score_count, sizeof(*scores));
+    CLEANUP(buffer_release) struct buffer lines = BUFFER_INIT(PREDICTIONS_BYTES_MAX);
+    for (size_t r = 0; r < row_count; r++) {
+        struct classifier_issue issue = dataset_issue(rows[r]);
+        classifier_predict(classifier, &issue, scores);
+        CLEANUP(json_release) json_t *row = row_to_json(dataset, rows[r], scores, score_count);
+        CLEANUP(mem_free) char *text = json_write(row, NULL);
+        if (buffer_append_format(&lines, "%s\n", text) != 0)
+            return error_set(error, ERR_TOO_LARGE, "%s would be larger than %zu bytes", path,
+                             PREDICTIONS_BYTES_MAX);
+    }
+    return file_write_atomically(path, lines.data, lines.size_bytes, error);
 }
 
 /* Microseconds that one prediction takes, over at most TIMED_ROWS rows. */
@@ -115,6 +177,9 @@ static int judge(const struct eval_settings *settings, struct error *error)
     struct evaluation *evaluation = evaluate_model(classifier, dataset, rows, row_count);
     if (settings->html != NULL)
         result = write_report(evaluation, settings->html, error);
+    if (result == 0 && settings->predictions != NULL)
+        result =
+            write_predictions(classifier, dataset, rows, row_count, settings->predictions, error);
     if (result != 0)
         return result;
     double prediction_us = time_prediction_us(classifier, rows, row_count);

@@ -12,15 +12,6 @@
 #define CAUSE_PART_BYTES 32
 
 static const struct {
-    const char *name;
-    bool terminal;
-} run_states[] = {
-#define RUN_STATE_ROW(name, text, terminal) {text, terminal}, /* see PLAN_RUN_STATES */
-    PLAN_RUN_STATES(RUN_STATE_ROW)
-#undef RUN_STATE_ROW
-};
-
-static const struct {
     const char *id;
     const char *text;
 } reasons[] = {
@@ -31,27 +22,6 @@ static const struct {
 
 /* How many reasons there are. */
 #define REASON_COUNT (sizeof(reasons) / sizeof(reasons[0]))
-
-const char *run_state_name(enum run_state state)
-{
-    return run_states[state].name;
-}
-
-bool run_state_from_name(const char *name, enum run_state *ret_state)
-{
-    for (size_t i = 0; i < sizeof(run_states) / sizeof(run_states[0]); i++) {
-        if (strcmp(run_states[i].name, name) == 0) {
-            *ret_state = (enum run_state)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool run_state_is_terminal(enum run_state state)
-{
-    return run_states[state].terminal;
-}
 
 const char *plan_reason_id(enum plan_reason reason)
 {
@@ -156,6 +126,10 @@ static bool plan_under_way(const struct plan_wish *wish, const struct plan_facts
     plan_wait(plan, first->sight == RUN_SIGHT_ELSEWHERE
                         ? first->started_ms + first->deadline_ms + PLAN_ELSEWHERE_GRACE_MS + 1
                         : INT64_MAX);
+    if (first->state == RUN_PENDING && first->sight == RUN_SIGHT_RUNNING) {
+        plan->action = PLAN_MARK;
+        plan->run = (size_t)(first - facts->runs);
+    }
     if (wish->present && !wish->suspend && first->sight == RUN_SIGHT_ABSENT) {
         plan->action = PLAN_LAUNCH;
         plan->run = (size_t)(first - facts->runs);
@@ -171,7 +145,7 @@ static int64_t model_age_ms(const struct plan_facts *facts)
     return facts->now_ms > facts->model_ms ? facts->now_ms - facts->model_ms : 0;
 }
 
-static unsigned find_reasons(const struct plan_wish *wish, const struct plan_facts *facts)
+unsigned plan_stale(const struct plan_wish *wish, const struct plan_facts *facts)
 {
     if (!facts->has_model)
         return 1u << PLAN_NO_MODEL;
@@ -275,14 +249,14 @@ static int64_t may_begin_ms(const struct past *past, int64_t now_ms)
     return at_ms - now_ms > wait_ms ? now_ms + wait_ms : at_ms; /* the clock was moved back */
 }
 
-static void write_reasons(unsigned found, struct plan *plan)
+void plan_describe(unsigned reasons_found, char ret_text[PLAN_REASON_BYTES])
 {
     size_t used = 0;
-    plan->reasons = found;
-    for (size_t i = 0; i < REASON_COUNT && used < sizeof(plan->reason); i++) {
-        if ((found & (1u << i)) == 0)
+    ret_text[0] = '\0';
+    for (size_t i = 0; i < REASON_COUNT && used < PLAN_REASON_BYTES; i++) {
+        if ((reasons_found & (1u << i)) == 0)
             continue;
-        int written = snprintf(plan->reason + used, sizeof(plan->reason) - used, "%s%s",
+        int written = snprintf(ret_text + used, PLAN_REASON_BYTES - used, "%s%s",
                                used > 0 ? "; " : "", reasons[i].text);
         used += (size_t)written;
     }
@@ -305,13 +279,17 @@ static void plan_train(const struct plan_wish *wish, const struct plan_facts *fa
     int64_t begin_ms = may_begin_ms(&past, facts->now_ms);
     if (begin_ms > facts->now_ms) {
         plan_wait(plan, begin_ms);
+        (void)snprintf(plan->reason, sizeof(plan->reason),
+                       "%u run%s failed since the last success; the next attempt waits",
+                       past.failures, past.failures == 1 ? "" : "s");
         return;
     }
     plan->action = PLAN_START;
     plan->attempt = past.attempt + 1;
     (void)snprintf(plan->name, sizeof(plan->name), "%.80s-%s-%u", wish->name, plan->cause,
                    plan->attempt);
-    write_reasons(found, plan);
+    plan->reasons = found;
+    plan_describe(found, plan->reason);
 }
 
 void plan_make(const struct plan_wish *wish, const struct plan_facts *facts, struct plan *ret_plan)
@@ -321,7 +299,7 @@ void plan_make(const struct plan_wish *wish, const struct plan_facts *facts, str
         return;
     if (!wish->present || wish->suspend)
         return;
-    unsigned found = find_reasons(wish, facts);
+    unsigned found = plan_stale(wish, facts);
     if (found == 0)
         plan_wait(ret_plan, stale_at_ms(wish, facts));
     else if (facts->head_known)

@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "base/digest.h"
+#include "topics/run_state.h"
 
 /* Attempts for one cause, after which a person must change something. */
 #define PLAN_ATTEMPTS_MAX 3
@@ -64,22 +65,6 @@ enum plan_reason {
 #define PLAN_REASON_ENUM(name, id, text) name, /* see PLAN_REASONS */
     PLAN_REASONS(PLAN_REASON_ENUM)
 #undef PLAN_REASON_ENUM
-};
-
-/* States of a run: name in records, whether it is terminal. */
-#define PLAN_RUN_STATES(X)                                                                         \
-    X(RUN_PENDING, "PENDING", false)    /* decided and recorded, not started */                    \
-    X(RUN_RUNNING, "RUNNING", false)    /* its supervisor was started */                           \
-    X(RUN_SUCCEEDED, "SUCCEEDED", true) /* it left a model */                                      \
-    X(RUN_FAILED, "FAILED", true)       /* it ended without one */                                 \
-    X(RUN_CANCELLED, "CANCELLED", true) /* a person did not want it any more */                    \
-    X(RUN_LOST, "LOST", true)           /* its supervisor is gone and left no result */
-
-/* See PLAN_RUN_STATES. */
-enum run_state {
-#define RUN_STATE_ENUM(name, text, terminal) name, /* see PLAN_RUN_STATES */
-    PLAN_RUN_STATES(RUN_STATE_ENUM)
-#undef RUN_STATE_ENUM
 };
 
 /* What is seen of a run in the world, beside what its record says. */
@@ -140,6 +125,7 @@ struct plan_facts {
 enum plan_action {
     PLAN_WAIT,   /* nothing now: look again at `next_ms`, or when something changes */
     PLAN_START,  /* record `name` as PENDING and start it */
+    PLAN_MARK,   /* record run `run` as RUNNING: its supervisor is there */
     PLAN_LAUNCH, /* run `run` is recorded and was never started: start it */
     PLAN_CANCEL, /* tell run `run` to stop, because of `reason` */
     PLAN_FINISH, /* record run `run` as `state`, because of `reason` */
@@ -149,11 +135,13 @@ enum plan_action {
 /* The decision. */
 struct plan {
     enum plan_action action;
-    size_t run;           /* index in facts->runs, for LAUNCH, CANCEL and FINISH */
+    size_t run;           /* index in facts->runs, for MARK, LAUNCH, CANCEL and FINISH */
     enum run_state state; /* FINISH: which terminal state */
     unsigned reasons;     /* START: bits of enum plan_reason */
     uint32_t attempt;     /* START: from 1 */
-    int64_t next_ms;      /* WAIT: wall clock; INT64_MAX: only when something changes */
+    int64_t
+        next_ms; /* WAIT: wall clock; INT64_MAX: only when something changes. With a `reason` it is
+                             the wait after a failure. */
     char cause[PLAN_CAUSE_DIGITS + 1];
     char name[PLAN_RUN_NAME_BYTES];
     char reason[PLAN_REASON_BYTES];
@@ -162,14 +150,14 @@ struct plan {
 /* Decides; everything but `ret_plan` is borrowed. Any thread. */
 void plan_make(const struct plan_wish *wish, const struct plan_facts *facts, struct plan *ret_plan);
 
-/* Returns a state's name in records; static. Any thread. */
-const char *run_state_name(enum run_state state);
+/* Returns why the model is stale, bits of enum plan_reason; 0: it is fresh. Any thread. */
+unsigned plan_stale(const struct plan_wish *wish, const struct plan_facts *facts);
 
-/* Finds a state by its name; false: there is none of that name. Any thread. */
-bool run_state_from_name(const char *name, enum run_state *ret_state);
+/* Writes reasons as people read them; "" for none. Any thread. */
+void plan_describe(unsigned reasons, char ret_text[PLAN_REASON_BYTES]);
 
-/* Returns true for the states that a run never leaves. Any thread. */
-bool run_state_is_terminal(enum run_state state);
+/* How many reasons there are. */
+#define PLAN_REASON_COUNT (PLAN_NEEDS_SYNC + 1)
 
 /* Returns a reason's name in records; static. Any thread. */
 const char *plan_reason_id(enum plan_reason reason);

@@ -131,7 +131,7 @@ static const struct {
     {"suspended, but it was faster", "s", "", {"Rf"}, PLAN_FINISH, 0, RUN_SUCCEEDED},
     /* ---- runs ---- */
     {"it runs", "", "", {"Rr"}, PLAN_WAIT, -1, 0},
-    {"it runs, its record is late", "", "", {"Pr"}, PLAN_WAIT, -1, 0},
+    {"it runs, its record is late", "", "", {"Pr"}, PLAN_MARK, 0, 0},
     {"recorded, not started", "", "", {"Pa"}, PLAN_LAUNCH, 0, 0},
     {"it is done", "", "", {"Rf"}, PLAN_FINISH, 0, RUN_SUCCEEDED},
     {"it has failed", "", "", {"Rx"}, PLAN_FINISH, 0, RUN_FAILED},
