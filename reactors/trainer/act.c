@@ -352,7 +352,8 @@ static struct model_record *make_version(const struct trainer *trainer,
     version->thresholds = model_thresholds_of(metrics);
     version->offsets = read_offsets(trainer, run->run);
     version->snapshot_ms = run->started_ms != 0 ? run->started_ms : run->created_ms;
-    version->created_ms = run->ended_ms;
+    version->created_ms =
+        loop_wall_ms(trainer->ground.loop); /* the clock that its age is measured by */
     return version;
 }
 

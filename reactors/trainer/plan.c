@@ -203,7 +203,7 @@ static void make_cause(const struct plan_wish *wish, const struct plan_facts *fa
 /* What past runs say about trying again. */
 struct past {
     uint32_t attempt;      /* highest of this cause; 0: none */
-    uint32_t tried;        /* runs of this cause that failed or were lost */
+    uint32_t tried;        /* runs of this cause that ended and did not take it away */
     uint32_t failures;     /* of any cause since the last success */
     int64_t last_ended_ms; /* of these */
 };
@@ -221,7 +221,7 @@ static struct past look_back(const struct plan_facts *facts, const char *cause)
         bool failed = run->state == RUN_FAILED || run->state == RUN_LOST;
         if (same && run->attempt > past.attempt)
             past.attempt = run->attempt;
-        past.tried += same && failed;
+        past.tried += same && (failed || run->state == RUN_SUCCEEDED); /* and it is still stale */
         if (!failed || run->ended_ms <= succeeded_ms)
             continue;
         past.failures++;

@@ -238,13 +238,13 @@ const struct model_record *registry_find_model(const struct registry *registry, 
 
 const struct model_record *registry_newest(const struct registry *registry, const char *model)
 {
-    size_t count = 0;
-    CLEANUP(mem_free)
-    const struct model_record **list = registry_list_models(registry, model, &count);
-    while (count > 0)
-        if (!list[--count]->collected)
-            return list[count];
-    return NULL;
+    const struct item *newest = NULL;
+    for (const struct item *item = registry->models; item != NULL; item = item->hh.next)
+        if (item->model != NULL && !item->model->collected &&
+            strcmp(item->model->model, model) == 0 &&
+            (newest == NULL || item->offset > newest->offset))
+            newest = item;
+    return newest != NULL ? newest->model : NULL;
 }
 
 size_t registry_refused(const struct registry *registry)

@@ -64,7 +64,10 @@ const struct run_record *registry_find_run(const struct registry *registry, cons
 const struct model_record *registry_find_model(const struct registry *registry, const char *model,
                                                const char *version);
 
-/* Returns the newest version of a model that is not collected, or NULL; borrowed likewise. */
+/*
+ * Returns the newest version of a model that is not collected, or NULL; borrowed likewise. Newest is what was
+ * published last: times lie when clocks are moved, and two may be equal.
+ */
 const struct model_record *registry_newest(const struct registry *registry, const char *model);
 
 /* Returns how many records could not be read, or were over the limit. Owner's thread. */

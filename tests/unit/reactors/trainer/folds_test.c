@@ -234,6 +234,27 @@ static void test_registry_offsets(void **state)
     assert_int_equal(registry_refused(registry), 1);
 }
 
+static struct model_record *new_version(const char *version, int64_t created_ms)
+{
+    struct model_record *record = model_record_new();
+    record_set_text(&record->model, "m");
+    record_set_text(&record->version, version);
+    record->created_ms = created_ms;
+    return record;
+}
+
+static void test_newest_version(void **state)
+{
+    (void)state;
+    CLEANUP(registry_free) struct registry *registry = registry_new();
+    registry_put_model(registry, new_version("m-z-1", 5), 1);
+    registry_put_model(registry, new_version("m-a-1", 5), 2); /* in the same second */
+    assert_string_equal(registry_newest(registry, "m")->version, "m-a-1");
+    registry_put_model(registry, new_version("m-b-1", 3), 3); /* the clock was moved back */
+    assert_string_equal(registry_newest(registry, "m")->version, "m-b-1");
+    assert_null(registry_newest(registry, "n"));
+}
+
 /* ---- collection ---- */
 
 static bool is_named(void *argument, const char *version)
@@ -368,10 +389,10 @@ static void test_needs_sync(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_labels),     cmocka_unit_test(test_pushes),
-        cmocka_unit_test(test_named),      cmocka_unit_test(test_registry_offsets),
-        cmocka_unit_test(test_collect),    cmocka_unit_test(test_unreferenced),
-        cmocka_unit_test(test_needs_sync),
+        cmocka_unit_test(test_labels),         cmocka_unit_test(test_pushes),
+        cmocka_unit_test(test_named),          cmocka_unit_test(test_registry_offsets),
+        cmocka_unit_test(test_newest_version), cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_unreferenced),   cmocka_unit_test(test_needs_sync),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

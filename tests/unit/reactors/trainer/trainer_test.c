@@ -301,6 +301,22 @@ static void test_age_makes_stale(void **state)
     world_check(world);
 }
 
+/* A clock that was moved back, and equal times: what was published last is the newest, and it is young. */
+static void test_clock_moved(void **state)
+{
+    struct world *world = *state;
+    world->ends_as = "SUCCEEDED";
+    world_document(world, "m", COMMIT_A, "{\"fresh\":{\"maxAge\":\"30m\"}}");
+    world_begin(world);
+    world_pass(world, 20 * MINUTE_MS);
+    world->lag_ms = 3 * 60 * MINUTE_MS;
+    for (size_t i = 1; i < 6; i++) {
+        assert_int_equal(world_count_state(world, "SUCCEEDED"), i);
+        world_pass(world, 30 * MINUTE_MS);
+    }
+    world_check(world);
+}
+
 static void test_two_models(void **state)
 {
     struct world *world = *state;
@@ -456,6 +472,7 @@ int main(void)
         WORLD_TEST(test_failures_back_off_and_stall),
         WORLD_TEST(test_suspend_and_delete_cancel),
         WORLD_TEST(test_age_makes_stale),
+        WORLD_TEST(test_clock_moved),
         WORLD_TEST(test_two_models),
         WORLD_TEST(test_document_changes_before_the_start),
         WORLD_TEST(test_history_is_collected),

@@ -59,6 +59,7 @@ struct world {
     size_t starts;           /* calls of start */
     const char *
         ends_as; /* state that a supervisor ends with as soon as it began; NULL: the test ends it */
+    int64_t lag_ms;        /* how far the clock of supervisors is behind */
     bool is_slow;          /* a supervisor takes its directory when the test lets it (world_take) */
     char slow_folder[256]; /* of the one that waits */
     bool repeats;          /* the broker loses acknowledgements: a record may come twice */
@@ -110,7 +111,7 @@ static inline void world_end_with(struct world *world, size_t i, const char *sta
 {
     char time[TIME_TEXT_BYTES];
     struct supervisor *supervisor = &world->supervisors[i];
-    time_to_text(loop_wall_ms(world->loop), time);
+    time_to_text(loop_wall_ms(world->loop) - world->lag_ms, time);
     CLEANUP(json_release)
     json_t *result =
         json_pack("{s:s, s:s, s:s, s:s, s:o, s:{s:f, s:[{s:s, s:f}]}}", "state", state, "reason",
