@@ -163,8 +163,49 @@ struct forge_repository {
     int64_t id;                 /* survives renames */
     const char *default_branch; /* its name; "" if the answer had none */
     const char *full_name;      /* owner/name now */
+    int64_t owner_id;           /* of the account that owns it; 0 if the answer had none */
     bool is_archived;           /* read only: nothing can be written */
     bool is_private;            /* not public */
+};
+
+/* Somebody, as the forge names them. */
+struct forge_person {
+    const char *login; /* NULL: the account is gone, or not told */
+    const char *type;  /* User, Bot, Organization, …; NULL: not told */
+};
+
+/* An issue of a list, with all that a record of it needs; borrowed for the callback. */
+struct forge_listed_issue {
+    int64_t number;             /* of the issue or pull request */
+    const char *title;          /* never NULL; may hold NUL characters */
+    size_t title_bytes;         /* its length */
+    const char *body;           /* NULL: none; may hold NUL characters */
+    size_t body_bytes;          /* its length */
+    const char *state;          /* open, closed */
+    const char *state_reason;   /* NULL: none */
+    int64_t created_ms;         /* since 1970 */
+    int64_t updated_ms;         /* likewise */
+    int64_t closed_ms;          /* likewise; -1: it is not closed */
+    struct forge_person author; /* who opened it */
+    bool is_pull_request;       /* it has a pull_request member */
+    size_t label_count;         /* of labels */
+    const char *const *labels;  /* names */
+};
+
+/* Somebody put a label on an issue, or took it off. */
+struct forge_labeling {
+    bool is_added;             /* labeled; else unlabeled */
+    const char *label;         /* its name */
+    int64_t time_ms;           /* since 1970 */
+    struct forge_person actor; /* who */
+};
+
+/* What is left of the forge's limit of requests, as the last answer told. */
+struct forge_quota {
+    bool is_known;         /* an answer told it, and its hour is not over */
+    int64_t limit;         /* requests an hour; 0: not told */
+    int64_t remaining;     /* of them */
+    int64_t reset_wait_ms; /* until the hour is over */
 };
 
 /* Callbacks: `result->code` first; the other pointer is NULL unless it is 0. Loop thread. */
@@ -173,6 +214,12 @@ typedef void (*forge_issue_fn)(void *argument, const struct forge_result *result
 /* A timeline: items are borrowed for the callback. */
 typedef void (*forge_timeline_fn)(void *argument, const struct forge_result *result,
                                   const struct forge_timeline_item *items, size_t count);
+/* Issues of one page. */
+typedef void (*forge_issues_fn)(void *argument, const struct forge_result *result,
+                                const struct forge_listed_issue *issues, size_t count);
+/* Who labeled what, oldest first. */
+typedef void (*forge_labelings_fn)(void *argument, const struct forge_result *result,
+                                   const struct forge_labeling *labelings, size_t count);
 /* A repository. */
 typedef void (*forge_repository_fn)(void *argument, const struct forge_result *result,
                                     const struct forge_repository *repository);
@@ -235,6 +282,28 @@ struct forge_call *forge_get_issue(struct forge *forge, const char *repository, 
 /* Reads an issue's timeline: labels and comments, all pages; asks who we are first. Loop thread. */
 struct forge_call *forge_get_timeline(struct forge *forge, const char *repository, int64_t number,
                                       forge_timeline_fn done, void *argument);
+
+/*
+ * Reads one page of a repository's issues and pull requests, open and closed, changed at or after
+ * `since_ms` (≥ 0, whole seconds count), the one that was changed longest ago first. `page` ≥ 1 of `page_size`
+ * 1..100; a page with fewer is the last. Conditional: asked again while nothing changed, it costs no
+ * rate limit. ERR_TOO_LARGE over 32 MiB: ask for smaller pages. Loop thread.
+ */
+struct forge_call *forge_list_issues(struct forge *forge, const char *repository, int64_t since_ms,
+                                     int page, int page_size, forge_issues_fn done, void *argument);
+
+/*
+ * Reads who put labels on an issue and took them off, from its timeline, all pages; needs no
+ * identity. ERR_NOT_FOUND also for 410 (deleted); ERR_TOO_LARGE over FORGE_PAGES_MAX pages. Loop thread.
+ */
+struct forge_call *forge_list_labelings(struct forge *forge, const char *repository, int64_t number,
+                                        forge_labelings_fn done, void *argument);
+
+/*
+ * Tells what is left of the limit of those requests that are about `repository`: for who wants to leave
+ * some to others. Loop thread.
+ */
+struct forge_quota forge_get_quota(struct forge *forge, const char *repository);
 
 /*
  * Adds labels (1..FORGE_ISSUE_LABELS_MAX, 512 bytes of UTF-8 each, else ERR_INPUT) in one POST;

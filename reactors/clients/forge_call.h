@@ -14,7 +14,8 @@
  *
  * Files: forge.c (settings, life), forge_call.c (the machine), forge_auth.c (secrets,
  * credentials), forge_lookup.c (lookups), forge_request.c (URLs, headers), forge_answer.c (status
- * → code), forge_issues.c, forge_writes.c and forge_repositories.c (the operations).
+ * → code), forge_issues.c, forge_history.c,
+ * forge_writes.c and forge_repositories.c (the operations).
  *
  * Invariants: a call is in forge.calls from forge_call_new until it is finished or dropped; a
  * callback is the last thing that happens to a call, after it has left the list, and nothing
@@ -109,6 +110,8 @@ struct forge_operation {
 union forge_done {
     forge_issue_fn issue;           /* forge_get_issue */
     forge_timeline_fn timeline;     /* forge_get_timeline */
+    forge_issues_fn issues;         /* forge_list_issues */
+    forge_labelings_fn labelings;   /* forge_list_labelings */
     forge_repository_fn repository; /* forge_get_repository */
     forge_names_fn names;           /* forge_list_labels */
     forge_file_fn file;             /* forge_get_file */

@@ -112,11 +112,15 @@ static void learn_primary(struct forge_limit *limit, const struct http_response 
         return;
     limit->remaining = remaining;
     limit->is_known = true;
-    if (remaining > 0 || !read_number(response, "x-ratelimit-reset", &reset_s))
+    if (!read_number(response, "x-ratelimit-limit", &limit->limit))
+        limit->limit = 0;
+    limit->reset_ms = 0;
+    if (!read_number(response, "x-ratelimit-reset", &reset_s))
         return;
     int64_t wait_ms = reset_s * SECOND_MS - forge_limit_forge_time_ms(response, wall_ms);
-    int64_t until_ms = now_ms + bound_wait(wait_ms + RESET_MARGIN_MS);
-    limit->primary_until_ms = most(limit->primary_until_ms, until_ms);
+    limit->reset_ms = now_ms + bound_wait(wait_ms + RESET_MARGIN_MS);
+    if (remaining == 0)
+        limit->primary_until_ms = most(limit->primary_until_ms, limit->reset_ms);
 }
 
 static void meet_secondary(struct forge_limit *limit, const struct http_response *response,

@@ -70,6 +70,8 @@ struct forge_limit {
     bool secondary_by_write;    /* a write met the last one */
     int64_t remaining;          /* of the primary limit, as last told; valid if is_known */
     bool is_known;              /* an answer had the header */
+    int64_t limit;              /* requests an hour, as last told; 0: not told */
+    int64_t reset_ms;           /* monotonic; when the hour of `remaining` is over; 0: not told */
 };
 
 /* The budget of writes. */

@@ -48,6 +48,7 @@ static int read_repository(struct forge_call *call, int status, const json_t *bo
     repository->id = json_int_or(body, "id", 0);
     repository->full_name = json_text_or(body, "full_name", NULL);
     repository->default_branch = json_text_or(body, "default_branch", "");
+    repository->owner_id = json_int_or(json_object_get(body, "owner"), "id", 0);
     repository->is_archived = json_is_true(json_object_get(body, "archived"));
     if (repository->id <= 0)
         return error_set(error, ERR_INPUT, "id is missing");

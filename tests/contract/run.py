@@ -4,7 +4,8 @@
     tests/contract/run.py                     drives the sandbox with every request that nodag's forge client makes (and
                                               those that people's tools make), through prism: requests, answers and
                                               webhook payloads must be valid by the description. Then the same with the
-                                              real nodag-labeler between Kafka and prism (test_labeler.py)
+                                              real nodag-labeler and nodag import between Kafka and prism (test_labeler.py,
+                                              test_importer.py)
     tests/contract/run.py -- COMMAND…         starts sandbox and proxy, runs COMMAND with SANDBOX_URL (the sandbox
                                               itself, for the admin API and git) and GITHUB_API_URL (the proxy, for the
                                               client under test) in its environment, then reports what prism objected to
@@ -28,6 +29,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "sandbox")]
 
 from contract_proxy import ContractProxy, Unavailable, install      # noqa: E402  (after the path above)
 from fixture import Client, Forge, Key, Receiver                     # noqa: E402
+import test_importer                                                 # noqa: E402
 import test_labeler                                                  # noqa: E402
 
 SKIP = 77                    # what test harnesses take for "skipped"
@@ -302,7 +304,7 @@ def run_tests(patterns=None):
     """Runs the tests of this file and of the labeler; prints each skip with its reason, and the totals last."""
     loader = unittest.TestLoader()
     loader.testNamePatterns = [text if "*" in text else f"*{text}*" for text in patterns or []] or None
-    modules = (sys.modules[__name__], test_labeler)
+    modules = (sys.modules[__name__], test_labeler, test_importer)
     suite = unittest.TestSuite([loader.loadTestsFromModule(module) for module in modules])
     result = unittest.TextTestRunner(stream=sys.stdout, resultclass=Counted).run(suite)
     for test, reason in result.skipped:

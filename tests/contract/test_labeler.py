@@ -12,6 +12,7 @@ import re
 import unittest
 from functools import partial
 
+import test_importer
 from labeler_stack import ROOT, Ground, LabelerStack, issue_text
 
 from fixture import Key
@@ -69,7 +70,8 @@ class TheTable(unittest.TestCase):
         found = set()
         for path in sorted((ROOT / "reactors" / "clients").glob("forge*.c")):
             found |= set(re.findall(r"^static const struct forge_operation (\w+) = \{", path.read_text(), re.MULTILINE))
-        self.assertEqual(found, {call[0] for call in CALLS} | WITHOUT_REQUEST)
+        of_importer = {call[0] for call in test_importer.CALLS}
+        self.assertEqual(found, {call[0] for call in CALLS} | of_importer | WITHOUT_REQUEST)
 
 
 class Scenarios:
