@@ -2,13 +2,12 @@
  * What git says: the list of `git ls-remote`, and why a command failed.
  *
  * Design: both are texts of which the other side wrote parts. Names of refs are checked by git's own rules
- * (git-check-ref-format(1))
- * before anything else sees them; a name that breaks them, or is too long for a key, is left out and
- * counted. A failure is classed by
- * git's messages in the C locale, so that metrics can name it and a caller can tell "away" from "broken".
+ * (git-check-ref-format(1)) before anything else sees them; a name that breaks them, or is too long for a
+ * key, is left out and counted. A failure is classed by git's messages in the C locale, so that metrics can
+ * name it and a caller can tell "away" from "broken".
  *
- * Invariants: pure functions; a list is sorted by name, has no name twice and at most GIT_HEADS_MAX heads; its names
- * begin with refs/heads/ or refs/tags/.
+ * Invariants: pure functions; a list is sorted by name, has no name twice and at most GIT_HEADS_MAX heads;
+ * its names begin with refs/heads/ or refs/tags/.
  */
 #ifndef NODAG_BASE_GIT_ANSWER_H
 #define NODAG_BASE_GIT_ANSWER_H
@@ -76,11 +75,9 @@ bool git_id_is_valid(const char *id, size_t id_bytes);
 
 /*
  * Returns 0 if a git command ended with status 0, else what it is: ERR_TIMEOUT, ERR_CANCELLED,
- * ERR_TOO_LARGE (also a mirror over its
- * size), ERR_UNAVAILABLE, ERR_DENIED (credentials, host key), ERR_NOT_FOUND (no such repository),
- * ERR_CONFLICT (a ref moved meanwhile, a
- * lock), ERR_CORRUPT (objects), ERR_IO (anything else), with git's own last words in `error`, cleaned for
- * logs. Any thread.
+ * ERR_TOO_LARGE (also a mirror over its size), ERR_UNAVAILABLE, ERR_DENIED (credentials, host key),
+ * ERR_NOT_FOUND (no such repository), ERR_CONFLICT (a ref moved meanwhile, a lock), ERR_CORRUPT (objects),
+ * ERR_IO (anything else), with git's own last words in `error`, cleaned for logs. Any thread.
  */
 int git_failure(const struct child_result *result, struct error *error) MUST_CHECK;
 

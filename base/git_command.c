@@ -38,8 +38,7 @@ static const char *const passed_on[] = {
 
 /*
  * Settings of every mirror. Objects are checked as they come; what is ignored there are faults of old tools
- * that many real repositories
- * have in their history, and that harm nobody.
+ * that many real repositories have in their history, and that harm nobody.
  */
 static const char fixed_config[] =
     "# Written by nodag; changes are lost.\n"

@@ -2,28 +2,24 @@
  * git's network commands as children: what stands on their command lines, in their environment and configuration.
  *
  * Design: network work is done by git itself, which has every transport and is kept secure by Debian; what
- * reaches it is decided
- * here. Nothing of the machine's or the user's configuration is read: GIT_CONFIG_GLOBAL is the mirror's own file
- * (git_mirror.h), GIT_CONFIG_NOSYSTEM is set, the environment is built from nothing. Only the URL's own
- * transport is allowed, hooks are
- * off, objects are checked as they come (transfer.fsckObjects), nobody is asked anything.
+ * reaches it is decided here. Nothing of the machine's or the user's configuration is read:
+ * GIT_CONFIG_GLOBAL is the mirror's own file (git_mirror.h), GIT_CONFIG_NOSYSTEM is set, the environment is
+ * built from nothing. Only the URL's own transport is allowed, hooks are off, objects are checked as they
+ * come (transfer.fsckObjects), nobody is asked anything.
  *
  *      https, http   password by a credential helper: this daemon's executable with the argument
- *      GIT_HELPER_ARGUMENT, which reads the file
- *                    and answers only for the URL's own scheme, host and port (git_credential.h), wherever
- *                    a redirect leads
+ *                    GIT_HELPER_ARGUMENT, which reads the file and answers only for the URL's own scheme,
+ *                    host and port (git_credential.h), wherever a redirect leads
  *      ssh           key by -i, host keys by UserKnownHostsFile with StrictHostKeyChecking; no agent, no
- *      configuration, no forwarding
+ *                    configuration, no forwarding
  *
  * A head is fetched into a ref of its own, refs/nodag/SHA-256 of its name: names that exclude each other (a
- * and a/b) or differ in case
- * only never meet, and a fetch asks for exactly those heads that moved.
+ * and a/b) or differ in case only never meet, and a fetch asks for exactly those heads that moved.
  *
  * Sources: git(1), git-config(1), gitcredentials(7), ssh_config(5).
  *
  * Invariants: no secret stands in a command line, a configuration file, a URL or a log; a child runs in the
- * mirror's folder and dies with
- * its group.
+ * mirror's folder and dies with its group.
  */
 #ifndef NODAG_BASE_GIT_COMMAND_H
 #define NODAG_BASE_GIT_COMMAND_H

@@ -2,16 +2,14 @@
  * git's credential helper: gives git the password of a repository, from a file, and only to the repository's own host.
  *
  * Design: git runs a helper with the word `get` and writes on its input for whom it asks
- * (gitcredentials(7), git-credential(1):
- * lines name=value). Each daemon that fetches is its own helper: called with GIT_HELPER_ARGUMENT its main()
- * hands over to
- * git_credential_main, which reads the file named by a variable of its environment (git_command.h) and
- * answers if protocol and host are
- * those of the repository's URL. So a redirect to another host gets nothing.
+ * (gitcredentials(7), git-credential(1): lines name=value). Each daemon that fetches is its own helper:
+ * called with GIT_HELPER_ARGUMENT its main() hands over to git_credential_main, which reads the file named
+ * by a variable of its environment (git_command.h) and answers if protocol and host are those of the
+ * repository's URL. So a redirect to another host gets nothing.
  *
  * The file holds either one line, a token (the name is then "x-access-token", as GitHub wants it and other
- * hosts accept), or two lines
- * `username=NAME` and `password=SECRET`. It is read anew each time, so that a rotated one counts at once.
+ * hosts accept), or two lines `username=NAME` and `password=SECRET`. It is read anew each time, so that a
+ * rotated one counts at once.
  *
  * Invariant: the secret goes to standard output and nowhere else, and is wiped from memory.
  */
@@ -38,8 +36,7 @@ int git_credential_main(int argc, char **argv);
 
 /*
  * Writes the answer to `question` (git's lines) into `answer`: nothing if it is for another origin than
- * `origin` ("https://host:port").
- * `secret` is the file's text. ERR_INPUT if that is malformed. Any thread.
+ * `origin` ("https://host:port"). `secret` is the file's text. ERR_INPUT if that is malformed. Any thread.
  */
 int git_credential_answer(const char *question, const char *origin, const struct buffer *secret,
                           struct buffer *answer, struct error *error) MUST_CHECK;

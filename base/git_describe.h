@@ -4,14 +4,13 @@
  * Design: everything is read from a mirror that holds the head's whole history, so "old is not there" means
  * "old is no ancestor". Lists
  * are bounded, and say so. A head that was not known before has no past to compare: its tip is all that is
- * told. A forced move tells the
- * commits that are reachable from the new state only, not the history that both have.
+ * told. A forced move tells the commits that are reachable from the new state only, not the history that
+ * both have.
  *
  * May take long in a large repository: for a child process.
  *
  * Invariants: texts in a move are valid UTF-8; commits newest first, none reachable from the old state; a
- * list that is cut, or could not
- * be known, is marked.
+ * list that is cut, or could not be known, is marked.
  */
 #ifndef NODAG_BASE_GIT_DESCRIBE_H
 #define NODAG_BASE_GIT_DESCRIBE_H
@@ -60,8 +59,8 @@ struct git_move {
 
 /*
  * Describes the move of `ref` from `old_id` ("": the head is new) to what the mirror holds. To be released.
- * ERR_NOT_FOUND if the mirror does not hold the
- * ref, ERR_CORRUPT if an object cannot be read, ERR_UNSUPPORTED. One thread.
+ * ERR_NOT_FOUND if the mirror does not hold the ref, ERR_CORRUPT if an object cannot be read,
+ * ERR_UNSUPPORTED. One thread.
  */
 int git_describe_move(struct git_mirror *mirror, const char *ref, const char *old_id,
                       struct git_move *ret_move, struct error *error) MUST_CHECK;

@@ -2,10 +2,9 @@
  * Bare mirrors of repositories: a folder each, made, mended, read and thrown away.
  *
  * Design: a mirror is a cache: what it holds can be fetched again, so whatever is wrong with it is mended
- * by deleting it. git fetches
- * into it (git_command.h); everything else is libgit2, which sees only the mirror's own configuration. All
- * functions that take a
- * folder read the disk for as long as it takes: they belong into a child process, but for those that say otherwise.
+ * by deleting it. git fetches into it (git_command.h); everything else is libgit2, which sees only the
+ * mirror's own configuration. All functions that take a folder read the disk for as long as it takes: they
+ * belong into a child process, but for those that say otherwise.
  *
  *      STATE/lock                             held for the life of a daemon (flock)
  *      STATE/owner-name-0123456789abcdef.git  a bare repository
@@ -13,8 +12,7 @@
  *          refs/nodag/…                       the heads as last fetched
  *
  * Invariants: two daemons never share a state folder; a lock or a part of a pack that an ended git left
- * behind does not outlive
- * git_mirror_prepare; hashes of objects are verified when they are read.
+ * behind does not outlive git_mirror_prepare; hashes of objects are verified when they are read.
  */
 #ifndef NODAG_BASE_GIT_MIRROR_H
 #define NODAG_BASE_GIT_MIRROR_H
@@ -43,8 +41,7 @@ typedef bool (*git_walk_fn)(void *argument, const char *path, int64_t bytes);
 
 /*
  * Makes the state folder if it is not there and locks it. `ret_fd` is to be closed at the end. ERR_CONFLICT
- * if another process has it, ERR_DENIED,
- * ERR_IO with the path. Does not block. Any thread.
+ * if another process has it, ERR_DENIED, ERR_IO with the path. Does not block. Any thread.
  */
 int git_state_lock(const char *state, int *ret_fd, struct error *error) MUST_CHECK;
 
@@ -80,16 +77,15 @@ int git_mirror_forget(struct git_mirror *mirror, const char *ref, struct error *
 
 /*
  * Visits the files of a commit (or annotated tag), folders first to last in git's order; links and
- * submodules are left out. ERR_NOT_FOUND (no such
- * object), ERR_CORRUPT, ERR_TOO_LARGE over GIT_WALK_MAX or GIT_WALK_DEPTH_MAX.
+ * submodules are left out. ERR_NOT_FOUND (no such object), ERR_CORRUPT, ERR_TOO_LARGE over GIT_WALK_MAX or
+ * GIT_WALK_DEPTH_MAX.
  */
 int git_mirror_walk(struct git_mirror *mirror, const char *commit, git_walk_fn visit,
                     void *argument, struct error *error) MUST_CHECK;
 
 /*
  * Reads a file of a commit into `content` (what it held is dropped), whose limit bounds it. ERR_NOT_FOUND
- * (no such file or object), ERR_INPUT (no plain
- * file), ERR_TOO_LARGE, ERR_CORRUPT.
+ * (no such file or object), ERR_INPUT (no plain file), ERR_TOO_LARGE, ERR_CORRUPT.
  */
 int git_mirror_read(struct git_mirror *mirror, const char *commit, const char *path,
                     struct buffer *content, struct error *error) MUST_CHECK;

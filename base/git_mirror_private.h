@@ -27,8 +27,8 @@ DEFINE_CLEANUP(git_reference *, git_reference_free)
 
 /*
  * Turns a failure of libgit2 into ours, with libgit2's words: ERR_NOT_FOUND for GIT_ENOTFOUND, else
- * ERR_CORRUPT: reading
- * a local repository fails because something in it is wrong. `what` names what was tried.
+ * ERR_CORRUPT: reading a local repository fails because something in it is wrong. `what` names what was
+ * tried.
  */
 int git_mirror_fail(int result, const char *what, struct error *error);
 

@@ -2,8 +2,7 @@
  * URLs of git repositories: see git_url.h.
  *
  * Design: one pass by hand over the few parts that are allowed; whatever is not named here is refused. The
- * user name stays only
- * with ssh, where it is part of the address (git@host).
+ * user name stays only with ssh, where it is part of the address (git@host).
  */
 #include "base/git_url.h"
 

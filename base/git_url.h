@@ -2,18 +2,15 @@
  * URLs of git repositories: which are accepted, and the one form under which a repository is known.
  *
  * Design: four schemes, https, http, ssh and file, because each is spoken by a transport whose
- * authentication and limits are set
- * by git_command.h; git's other forms (host:path, ext::, git://, plain paths) are refused with what to
- * write instead. A URL
- * never carries a password: it stands in keys, logs and process lists.
+ * authentication and limits are set by git_command.h; git's other forms (host:path, ext::, git://, plain
+ * paths) are refused with what to write instead. A URL never carries a password: it stands in keys, logs
+ * and process lists.
  *
  * Source: RFC 3986; git-clone(1), "GIT URLS".
  *
  * Invariants: a parsed URL is printable ASCII without spaces, quotes, `|`, `?`, `#` or percent-encoded
- * control characters, and its
- * host does not begin with a dash; scheme and host are lower-case, a default port and slashes at the end
- * are gone: two spellings
- * of one URL give the same text.
+ * control characters, and its host does not begin with a dash; scheme and host are lower-case, a default
+ * port and slashes at the end are gone: two spellings of one URL give the same text.
  */
 #ifndef NODAG_BASE_GIT_URL_H
 #define NODAG_BASE_GIT_URL_H
@@ -54,8 +51,7 @@ const char *git_scheme_name(enum git_scheme scheme);
 
 /*
  * Returns true if the path ends with "/OWNER/NAME" or "/OWNER/NAME.git" for the `name` "OWNER/NAME" (not
- * NUL-terminated), in any case: as hosts such as
- * GitHub name repositories. Any thread.
+ * NUL-terminated), in any case: as hosts such as GitHub name repositories. Any thread.
  */
 bool git_url_is_named(const struct git_url *url, const char *name, size_t name_bytes);
 

@@ -7,15 +7,12 @@
  *  "truncated":{"commits":false,"paths":false}}
  *
  * Design: `old` is the state that was last published, `new` the state seen: what happened between two looks
- * is one move.
- * `move` counts the moves of the ref, so that A→B, B→A, A→B are three events and each repetition of one of
- * them is the same event.
- * `time` and ce_time are the committer's time of the new state, not of the look: a repetition makes the
- * same bytes. A deleted ref has
- * neither.
+ * is one move. `move` counts the moves of the ref, so that A→B, B→A, A→B are three events and each
+ * repetition of one of them is the same event. `time` and ce_time are the committer's time of the new
+ * state, not of the look: a repetition makes the same bytes. A deleted ref has neither.
  *
  *      created   old is null: the ref was not known. Its past is not told: `commits` has the tip, `paths`
- *      is empty, both truncated
+ *                is empty, both truncated
  *      deleted   new is null
  *      forced    old is no ancestor of new; `commits` are those that only new has
  *      paths     differ between old and new; a consumer that finds truncated.paths must compare by itself

@@ -68,6 +68,19 @@ static void plan_keep_valid(struct spec_record *record, const struct spec_record
     spec_place_set(&record->valid_place, &previous->valid_place);
 }
 
+/* Lets what is said of an invalid document stay, if nobody knows whether it still is. */
+static void plan_keep_invalid(const struct set *set, struct spec_record *record,
+                              const struct spec_record *previous)
+{
+    if (previous == NULL || previous->reason == NULL)
+        return;
+    const struct spec_source *source = set_source(set, &previous->invalid_place);
+    if (source == NULL || source->is_known)
+        return;
+    record->reason = mem_copy_text(previous->reason);
+    spec_place_set(&record->invalid_place, &previous->invalid_place);
+}
+
 /* --- changes --- */
 
 /* Adds a change unless it is none; takes the record. */
@@ -111,6 +124,8 @@ static struct spec_record *plan_key(const struct set *set, size_t first, size_t 
         plan_keep_valid(record, previous);
     if (wrong < end)
         plan_set_invalid(set, record, previous, wrong, first, end);
+    else
+        plan_keep_invalid(set, record, previous);
     return record;
 }
 

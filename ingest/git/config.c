@@ -12,29 +12,16 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/option.h"
-#include "base/yaml_text.h"
+#include "ingest/git/config_private.h"
 
 /* Where patterns begin to match. */
 #define BRANCH_PREFIX "refs/heads/"
 /* See above. */
 #define TAG_PREFIX "refs/tags/"
 
-struct config {
-    size_t count;
-    struct repository_config *items; /* owned */
-};
-
-/* What the readers below share. */
-struct config_reader {
-    const char *path;                 /* of the file */
-    const struct yaml_stream *stream; /* for positions */
-    struct error *error;
-    const struct config_defaults *defaults;
-};
-
 /* ---- memory ---- */
 
-static void patterns_release(struct patterns *patterns)
+void patterns_release(struct patterns *patterns)
 {
     for (size_t i = 0; i < patterns->count; i++)
         free(patterns->items[i]);
@@ -42,7 +29,7 @@ static void patterns_release(struct patterns *patterns)
     *patterns = (struct patterns){.count = 0};
 }
 
-static void patterns_copy(struct patterns *copy, const struct patterns *patterns)
+void patterns_copy(struct patterns *copy, const struct patterns *patterns)
 {
     copy->items = mem_alloc_array(patterns->count, sizeof(*copy->items));
     copy->count = patterns->count;
@@ -50,7 +37,7 @@ static void patterns_copy(struct patterns *copy, const struct patterns *patterns
         copy->items[i] = mem_copy_text(patterns->items[i]);
 }
 
-static bool patterns_equal(const struct patterns *left, const struct patterns *right)
+bool patterns_equal(const struct patterns *left, const struct patterns *right)
 {
     if (left->count != right->count)
         return false;
@@ -60,7 +47,7 @@ static bool patterns_equal(const struct patterns *left, const struct patterns *r
     return true;
 }
 
-static void repository_config_release(struct repository_config *config)
+void repository_config_release(struct repository_config *config)
 {
     patterns_release(&config->branches);
     patterns_release(&config->tags);
@@ -77,15 +64,21 @@ void repository_config_free(struct repository_config *config)
     free(config);
 }
 
-struct repository_config *repository_config_copy(const struct repository_config *config)
+void repository_config_copy_to(struct repository_config *copy,
+                               const struct repository_config *config)
 {
-    struct repository_config *copy = MEM_NEW(struct repository_config);
     *copy = *config;
     patterns_copy(&copy->branches, &config->branches);
     patterns_copy(&copy->tags, &config->tags);
     copy->credentials_file = mem_copy_text(config->credentials_file);
     copy->known_hosts_file = mem_copy_text(config->known_hosts_file);
     copy->ca_file = mem_copy_text(config->ca_file);
+}
+
+struct repository_config *repository_config_copy(const struct repository_config *config)
+{
+    struct repository_config *copy = MEM_NEW(struct repository_config);
+    repository_config_copy_to(copy, config);
     return copy;
 }
 
@@ -111,7 +104,13 @@ void config_free(struct config *config)
         return;
     for (size_t i = 0; i < config->count; i++)
         repository_config_release(&config->items[i]);
+    for (size_t i = 0; i < config->source_count; i++)
+        source_config_release(&config->sources[i]);
+    for (size_t i = 0; i < config->access_count; i++)
+        access_config_release(&config->accesses[i]);
     free(config->items);
+    free(config->sources);
+    free(config->accesses);
     free(config);
 }
 
@@ -173,8 +172,7 @@ static int read_refs(const struct config_reader *reader, const struct yaml_node 
     return code;
 }
 
-/* Reads a path; a relative one starts at the folder of the configuration. */
-static int read_path(const struct config_reader *reader, const struct yaml_node *item,
+int config_read_path(const struct config_reader *reader, const struct yaml_node *item,
                      const char *name, char **ret_path)
 {
     const struct yaml_node *node = yaml_get(item, name);
@@ -235,37 +233,41 @@ static int check_insecure(const struct config_reader *reader, const struct yaml_
     return code;
 }
 
-static int read_url(const struct config_reader *reader, const struct yaml_node *item,
-                    struct repository_config *config)
+int config_read_url(const struct config_reader *reader, const struct yaml_node *item,
+                    const char *name, struct git_url *ret_url)
 {
-    const struct yaml_node *node = yaml_get(item, "url");
+    const struct yaml_node *node = yaml_get(item, name);
     const char *text = NULL;
     struct error error = {.text = ""};
     if (node == NULL)
-        return yaml_error(reader->stream, item, reader->error, ERR_INPUT,
-                          "a repository needs a `url`");
+        return yaml_error(reader->stream, item, reader->error, ERR_INPUT, "`%s` is missing", name);
     int code = yaml_read_text(reader->stream, node, &text, reader->error);
     if (code == 0)
-        code = git_url_parse(text, &config->url, &error);
+        code = git_url_parse(text, ret_url, &error);
     return error.code == 0
                ? code
                : yaml_error(reader->stream, node, reader->error, code, "%s", error.text);
 }
 
-static int check_access(const struct config_reader *reader, const struct yaml_node *item,
-                        const struct repository_config *config)
+int config_check_access(const struct repository_config *item, struct error *error)
 {
-    const struct git_access access = {.url = config->url,
-                                      .credentials_file = config->credentials_file,
-                                      .known_hosts_file = config->known_hosts_file,
-                                      .ca_file = config->ca_file};
+    const struct git_access access = {.url = item->url,
+                                      .credentials_file = item->credentials_file,
+                                      .known_hosts_file = item->known_hosts_file,
+                                      .ca_file = item->ca_file};
+    return git_access_check(&access, error);
+}
+
+static int check_access(const struct config_reader *reader, const struct yaml_node *node,
+                        const struct repository_config *item)
+{
     struct error error = {.text = ""};
-    int code = git_access_check(&access, &error);
-    return code == 0 ? 0 : yaml_error(reader->stream, item, reader->error, code, "%s", error.text);
+    int code = config_check_access(item, &error);
+    return code == 0 ? 0 : yaml_error(reader->stream, node, reader->error, code, "%s", error.text);
 }
 
 static int read_repository(const struct config_reader *reader, const struct yaml_node *item,
-                           struct repository_config *config)
+                           const struct config *whole, struct repository_config *config)
 {
     static const char *const names[] = {"url", "branches", "tags",     "credentials", "known_hosts",
                                         "ca",  "interval", "insecure", NULL};
@@ -274,20 +276,23 @@ static int read_repository(const struct config_reader *reader, const struct yaml
                           "a repository is a mapping such as {url: https://host/owner/name}");
     int code = yaml_check_names(reader->stream, item, names, reader->error);
     if (code == 0)
-        code = read_url(reader, item, config);
+        code = config_read_url(reader, item, "url", &config->url);
     if (code == 0)
         code = read_refs(reader, item, config);
     if (code == 0)
-        code = read_path(reader, item, "credentials", &config->credentials_file);
+        code = config_read_path(reader, item, "credentials", &config->credentials_file);
     if (code == 0)
-        code = read_path(reader, item, "known_hosts", &config->known_hosts_file);
+        code = config_read_path(reader, item, "known_hosts", &config->known_hosts_file);
     if (code == 0)
-        code = read_path(reader, item, "ca", &config->ca_file);
+        code = config_read_path(reader, item, "ca", &config->ca_file);
     if (code == 0)
         code = read_interval(reader, item, config);
     if (code == 0)
         code = check_insecure(reader, item, config);
-    return code == 0 ? check_access(reader, item, config) : code;
+    if (code != 0)
+        return code;
+    config_set_access(whole, config);
+    return check_access(reader, item, config);
 }
 
 static int check_repeated(const struct config_reader *reader, const struct yaml_node *list,
@@ -302,26 +307,39 @@ static int check_repeated(const struct config_reader *reader, const struct yaml_
     return 0;
 }
 
-static int read_document(const struct config_reader *reader, const struct yaml_node *root,
-                         struct config *config)
+/* Reads the list, which may be left out where there are sources. */
+static int read_repositories(const struct config_reader *reader, const struct yaml_node *root,
+                             struct config *config)
 {
-    static const char *const names[] = {"repositories", NULL};
-    if (root == NULL || root->kind != YAML_MAPPING)
-        return yaml_error(reader->stream, root, reader->error, ERR_INPUT,
-                          "expected one document, a mapping with `repositories`");
-    int code = yaml_check_names(reader->stream, root, names, reader->error);
-    if (code != 0)
-        return code;
     const struct yaml_node *list = yaml_get(root, "repositories");
+    int code = 0;
+    if (list == NULL && yaml_get(root, "sources") != NULL)
+        return 0;
     if (list == NULL || list->kind != YAML_SEQUENCE || list->count > CONFIG_REPOSITORIES_MAX)
         return yaml_error(reader->stream, list != NULL ? list : root, reader->error, ERR_INPUT,
                           "`repositories` must be a list of at most %d", CONFIG_REPOSITORIES_MAX);
     config->items = mem_alloc_array(list->count, sizeof(*config->items));
     for (size_t i = 0; i < list->count && code == 0; i++) {
         config->count++; /* so that what it has is freed, whatever comes */
-        code = read_repository(reader, list->items[i], &config->items[i]);
+        code = read_repository(reader, list->items[i], config, &config->items[i]);
     }
     return code == 0 ? check_repeated(reader, list, config) : code;
+}
+
+static int read_document(const struct config_reader *reader, const struct yaml_node *root,
+                         struct config *config)
+{
+    static const char *const names[] = {"repositories", "credentials", "sources", NULL};
+    if (root == NULL || root->kind != YAML_MAPPING)
+        return yaml_error(reader->stream, root, reader->error, ERR_INPUT,
+                          "expected one document, a mapping with `repositories` or `sources`");
+    int code = yaml_check_names(reader->stream, root, names, reader->error);
+    if (code != 0)
+        return code;
+    code = config_read_credentials(reader, root, config);
+    if (code == 0)
+        code = read_repositories(reader, root, config);
+    return code == 0 ? config_read_sources(reader, root, config) : code;
 }
 
 int config_parse(const char *path, const char *text, size_t text_bytes,
@@ -333,6 +351,7 @@ int config_parse(const char *path, const char *text, size_t text_bytes,
     int code = yaml_parse(path, text, text_bytes, &stream, error);
     if (code != 0)
         return code;
+    config->interval_ms = defaults->interval_ms;
     const struct config_reader reader = {
         .path = path, .stream = stream, .error = error, .defaults = defaults};
     code = read_document(

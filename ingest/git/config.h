@@ -1,5 +1,6 @@
 /*
- * Which repositories are watched: one YAML document, read whole and replaced whole.
+ * Which repositories are watched, and which of them may define documents: one YAML document, read whole and
+ * replaced whole.
  *
  *      repositories:
  *        - url: https://github.com/kubeflow/code-intelligence
@@ -15,12 +16,26 @@
  *        - url: http://git.internal/a
  *          insecure: true                    # required for http beyond this machine
  *
- * Names beside `repositories` are refused for now; `sources`, which says what may be published from where,
- * will stand there.
+ *      credentials:                          # for repositories below a prefix that have none of their own
+ *        - prefix: https://github.com/acme/
+ *          file: /run/secrets/acme-token       # and known_hosts, ca
+ *      sources:                              # documents of nodag.dev/v1, published on `specs`
+ *        - repository: https://github.com/acme/desired-state
+ *          branch: main
+ *          paths: ["nodag*.yaml"]              # globs, as in documents: `*` matches slashes too
+ *          allow: {names: [label-bot], targets: ["acme*"], labels: ["area*"]}   # default: everything
  *
- * Invariants: a configuration with any fault makes none; a URL stands once; files that are named need not
- * exist yet, because
- * they are read when they are needed.
+ * Design: whoever asks what is watched sees one list: a source's repository and branch are added to it when
+ * the file is read, and what documents name is added to a copy (config_add_named). A repository that stands in
+ * the file keeps its own access and gets the branch only. One that a document names is reached as the file
+ * says for its prefix, else as everybody can: a document, which others write, chooses neither a credential nor
+ * a path of this machine nor a connection that is not encrypted.
+ *
+ *      no `sources`     this daemon has nothing to do with documents
+ *      `sources: []`    there are none: those that were published are withdrawn
+ *
+ * Invariants: a configuration with any fault makes none; a URL stands once; a branch of a repository is one
+ * source; files that are named need not exist yet, because they are read when they are needed.
  */
 #ifndef NODAG_INGEST_GIT_CONFIG_H
 #define NODAG_INGEST_GIT_CONFIG_H
@@ -38,6 +53,12 @@
 
 /* Most patterns of one list. */
 #define CONFIG_PATTERNS_MAX 64
+
+/* Most sources: the files of all are kept in memory. */
+#define CONFIG_SOURCES_MAX 64
+
+/* Most prefixes with credentials. */
+#define CONFIG_CREDENTIALS_MAX 256
 
 /* Bounds of an interval. */
 #define CONFIG_INTERVAL_LEAST_MS 1000
@@ -59,6 +80,19 @@ struct repository_config {
     char *known_hosts_file; /* likewise */
     char *ca_file;          /* likewise */
     int64_t interval_ms;    /* between two looks */
+};
+
+/* One source of documents. */
+struct source_config {
+    struct git_url url;      /* of the repository */
+    char *branch;            /* owned: "main" */
+    struct patterns paths;   /* globs of its files, 1..CONFIG_PATTERNS_MAX */
+    bool has_names;          /* names were given; false: everything is allowed */
+    bool has_targets;        /* likewise */
+    bool has_labels;         /* likewise */
+    struct patterns names;   /* see topics/spec_allow.h */
+    struct patterns targets; /* likewise */
+    struct patterns labels;  /* likewise */
 };
 
 /* All of them. */
@@ -90,6 +124,32 @@ size_t config_count(const struct config *config);
 
 /* Returns one, index < count; borrowed. */
 const struct repository_config *config_at(const struct config *config, size_t index);
+
+/* Returns true if `sources` stands in the file, be it empty. */
+bool config_has_sources(const struct config *config);
+
+/* Returns how many sources there are. */
+size_t config_source_count(const struct config *config);
+
+/* Returns one, index < count; borrowed. */
+const struct source_config *config_source_at(const struct config *config, size_t index);
+
+/* Copies what a source says into an empty struct; to be released. Any thread. */
+void source_config_copy(struct source_config *copy, const struct source_config *source);
+
+/* Frees what a source owns. */
+void source_config_release(struct source_config *source);
+
+/* Copies a configuration; owned. Any thread. */
+struct config *config_copy(const struct config *config);
+
+/*
+ * Adds a repository that a document names, and a branch of it (NULL: all). `url` may also be of the form
+ * git@host:owner/name. ERR_INPUT, ERR_TOO_LARGE with what is wrong with it, or where credentials for it are
+ * missing; then nothing was added. Any thread.
+ */
+int config_add_named(struct config *config, const char *url, const char *branch,
+                     struct error *error) MUST_CHECK;
 
 /* Returns true if a ref, "refs/heads/…" or "refs/tags/…", is watched. Any thread. */
 bool repository_config_wants(const struct repository_config *config, const char *ref);

@@ -16,6 +16,8 @@ void git_metrics_declare(struct git_metrics *metrics, struct metrics *registry)
     static const char *const by_reason[] = {"repository", "reason", NULL};
     static const char *const by_result[] = {"result", NULL};
     static const char *const by_source[] = {"source", NULL};
+    static const char *const by_state[] = {"state", NULL};
+    static const char *const by_kind[] = {"kind", NULL};
     static const char *const by_status[] = {"status", NULL};
     const struct {
         struct metrics_family **family;
@@ -42,6 +44,14 @@ void git_metrics_declare(struct git_metrics *metrics, struct metrics *registry)
          "What caused a look: timer, trigger or webhook.", by_source},
         {&metrics->triggers, METRICS_COUNTER, "nodag_git_triggers_total",
          "Requests at the trigger's port, by status.", by_status},
+        {&metrics->sources, METRICS_GAUGE, "nodag_git_sources",
+         "Sources of documents: read, or unread since the start.", by_state},
+        {&metrics->documents, METRICS_GAUGE, "nodag_git_documents",
+         "Keys of specs with a valid document, and with an invalid one (or both).", by_state},
+        {&metrics->specs, METRICS_COUNTER, "nodag_git_specs_total",
+         "Records of specs that were handed to the broker.", by_kind},
+        {&metrics->source_failures, METRICS_COUNTER, "nodag_git_source_failures_total",
+         "Commits whose documents cannot be read as a whole.", by_repository},
         {&metrics->reloads, METRICS_COUNTER, "nodag_git_configuration_reads_total",
          "Readings of the configuration: valid or invalid.", by_result},
     };

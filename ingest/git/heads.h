@@ -1,17 +1,16 @@
 /*
  * The heads that were last published: a fold of `git.pushes`, which is this daemon's only memory.
  *
- * Design: all partitions are read from their beginning and go on being read, so that a second daemon's records are seen
- * too. For each repository that is watched the last state of each ref is kept; a head is also taken from a
- * record of our
- * own as soon as the broker acknowledged it. Whichever comes later in the partition counts: offsets decide,
- * so an old record that
- * is read after a newer one was acknowledged changes nothing. When a repository is added, everything is read again.
+ * Design: all partitions are read from their beginning and go on being read, so that a second daemon's
+ * records are seen too. For each repository that is watched the last state of each ref is kept; a head is
+ * also taken from a record of our own as soon as the broker acknowledged it. Whichever comes later in the
+ * partition counts: offsets decide, so an old record that is read after a newer one was acknowledged
+ * changes nothing. When a repository is added, everything is read again.
  *
  *      heads_watch ─▶ partition count known ─▶ reader from the beginning ─▶ every partition caught up ─▶ loaded
  *
- * Invariants: a repository is looked at only while heads_loaded; a record that cannot be read is counted and left out;
- * a head that was deleted stays, without an object, because its number goes on.
+ * Invariants: a repository is looked at only while heads_loaded; a record that cannot be read is counted
+ * and left out; a head that was deleted stays, without an object, because its number goes on.
  */
 #ifndef NODAG_INGEST_GIT_HEADS_H
 #define NODAG_INGEST_GIT_HEADS_H
@@ -59,8 +58,7 @@ DEFINE_CLEANUP(struct heads *, heads_free)
 
 /*
  * Keeps the heads of these repositories (texts copied) and of no other. If one of them is new everything is
- * read again, and
- * `loaded` is called again. Loop thread.
+ * read again, and `loaded` is called again. Loop thread.
  */
 void heads_watch(struct heads *heads, const char *const *repositories, size_t count);
 

@@ -1,21 +1,21 @@
 /*
- * nodag-ingest-git: moves of branches and tags become records of the topic git.pushes.
+ * nodag-ingest-git: moves of branches and tags become records of the topic git.pushes, and the documents that
+ * sources hold records of the topic specs.
  *
- * Design: this file is the daemon around the watcher: the table of options, the start, the reading and re-
- * reading of the configuration
- * and the trigger's secrets, the drain. When and how repositories are looked at is in repository.c and
- * repository_look.c. The executable is
- * also what its own children run: the worker (work.h) and git's credential helper (base/git_credential.h).
+ * Design: this file is the daemon around the watcher and the documents: the start, the reading of the
+ * configuration and the trigger's secrets, also again and again, and the drain. When and how repositories are
+ * looked at is in repository.c and repository_look.c; the options are in options.c. The executable is also
+ * what its own children run: the worker (work.h) and git's credential helper (base/git_credential.h).
  *
- *      configuration ─▶ watcher ─▶ repositories ─▶ bus (Kafka)
- *                          ▲
- *      trigger, webhooks ──┘  wake
+ *      configuration ─▶ watcher ─▶ repositories ─▶ git.pushes
+ *            ▲             ▲            │ files
+ *            │ named       │ wake       ▼
+ *            └─────────────┼──────── documents ─▶ specs
+ *      trigger, webhooks ──┘
  *
  * Invariants: without a valid configuration the daemon does not start; later an invalid one changes nothing
- * but the log and
- * a metric, and is read again every CONFIG_RETRY_MS until it is valid; the daemon is ready while the broker
- * can be reached and what was
- * published is known.
+ * but the log and a metric, and is read again every CONFIG_RETRY_MS until it is valid; the daemon is ready
+ * while the broker can be reached and what was published is known.
  */
 #include <errno.h>
 #include <limits.h>
@@ -31,8 +31,9 @@
 #include "base/git_mirror.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/option.h"
 #include "ingest/git/config.h"
+#include "ingest/git/documents.h"
+#include "ingest/git/options.h"
 #include "ingest/git/trigger.h"
 #include "ingest/git/watcher.h"
 #include "ingest/git/webhooks.h"
@@ -48,25 +49,6 @@
 /* What the ingest passed through `void *` starts with. */
 #define INGEST_MAGIC 0x16e46u
 
-/* The settings, as the options below fill them. */
-struct ingest_settings {
-    struct daemon_settings daemon;
-    struct bus_kafka_settings kafka;
-    const char *repositories_file;
-    const char *state;
-    const char *listen;
-    struct option_list trigger_secrets;
-    bool ignores_webhooks;
-    int64_t interval_ms;
-    int64_t wake_interval_ms;
-    int64_t backoff_max_ms;
-    int64_t list_deadline_ms;
-    int64_t fetch_deadline_ms;
-    int64_t work_deadline_ms;
-    int64_t mirror_max_bytes;
-    int64_t children_max;
-};
-
 /* The daemon's own state. */
 struct ingest {
     unsigned magic;
@@ -79,112 +61,13 @@ struct ingest {
     struct children *children;              /* owned: places of repositories that work */
     struct children *suspects;              /* owned: places of repositories that fail */
     struct watcher *watcher;                /* owned */
-    struct trigger *trigger;                /* owned; NULL: not asked for */
-    struct webhooks *webhooks;              /* owned; NULL: not asked for */
-    struct file_watch *watch;               /* owned: configuration and secrets */
-    struct loop_timer *retry_timer;         /* owned: set while the configuration is invalid */
+    struct documents *documents;            /* owned */
+    struct config *config;          /* owned: the file; in force is what documents add, too */
+    struct trigger *trigger;        /* owned; NULL: not asked for */
+    struct webhooks *webhooks;      /* owned; NULL: not asked for */
+    struct file_watch *watch;       /* owned: configuration and secrets */
+    struct loop_timer *retry_timer; /* owned: set while the configuration is invalid */
 };
-
-/* Offsets into the settings, short enough to be read in the table. */
-#define AT(member) offsetof(struct ingest_settings, member)
-
-/* clang-format off: a row is an option */
-static const struct option_row ingest_rows[] = {
-    {.name = "repositories",
-     .letter = 'r',
-     .kind = OPTION_FILE,
-     .offset = AT(repositories_file),
-     .required = true,
-     .group = "Repositories",
-     .help = "YAML file that lists the repositories with their branches, tags and credentials."},
-    {.name = "state",
-     .letter = 's',
-     .kind = OPTION_FILE,
-     .offset = AT(state),
-     .required = true,
-     .value_name = "FOLDER",
-     .help = "Folder of the local mirrors, for this process alone. It may be deleted while the "
-             "daemon is down."},
-    {.name = "interval",
-     .kind = OPTION_DURATION,
-     .offset = AT(interval_ms),
-     .default_value = "60s",
-     .least = CONFIG_INTERVAL_LEAST_MS,
-     .most = CONFIG_INTERVAL_MOST_MS,
-     .help =
-         "Time between two looks at a repository that names none itself, give or take a tenth."},
-    {.name = "wake-interval",
-     .kind = OPTION_DURATION,
-     .offset = AT(wake_interval_ms),
-     .default_value = "2s",
-     .least = 100,
-     .most = 3600000,
-     .help = "Looks at one repository are at least so far apart, however often it is woken."},
-    {.name = "backoff-max",
-     .kind = OPTION_DURATION,
-     .offset = AT(backoff_max_ms),
-     .default_value = "30m",
-     .least = 1000,
-     .most = CONFIG_INTERVAL_MOST_MS,
-     .help = "Longest pause of a repository that cannot be read."},
-    {.name = "listen",
-     .letter = 'l',
-     .kind = OPTION_TEXT,
-     .offset = AT(listen),
-     .value_name = "ADDRESS:PORT",
-     .group = "Waking",
-     .help = "Numeric address and port of the trigger; port 0 takes any free one. Without it there "
-             "is none."},
-    {.name = "trigger-secret",
-     .kind = OPTION_TEXT_LIST,
-     .offset = AT(trigger_secrets),
-     .value_name = "FILE",
-     .help = "Repeatable, required with --listen: a file with a secret that signs calls of the "
-             "trigger. All are valid."},
-    {.name = "ignore-webhooks",
-     .kind = OPTION_FLAG,
-     .offset = AT(ignores_webhooks),
-     .help = "Do not read github.events, whose push webhooks otherwise wake repositories."},
-    {.name = "list-timeout",
-     .kind = OPTION_DURATION,
-     .offset = AT(list_deadline_ms),
-     .default_value = "60s",
-     .least = 100,
-     .most = 3600000,
-     .group = "Limits",
-     .help = "Longest git ls-remote."},
-    {.name = "fetch-timeout",
-     .kind = OPTION_DURATION,
-     .offset = AT(fetch_deadline_ms),
-     .default_value = "10m",
-     .least = 100,
-     .most = CONFIG_INTERVAL_MOST_MS,
-     .help = "Longest git fetch. The first one of a repository brings its whole history."},
-    {.name = "work-timeout",
-     .kind = OPTION_DURATION,
-     .offset = AT(work_deadline_ms),
-     .default_value = "5m",
-     .least = 100,
-     .most = CONFIG_INTERVAL_MOST_MS,
-     .help = "Longest time for comparing what was fetched."},
-    {.name = "mirror-max",
-     .kind = OPTION_BYTES,
-     .offset = AT(mirror_max_bytes),
-     .default_value = "5GiB",
-     .least = 1 << 20,
-     .most = 1LL << 40,
-     .help = "Largest local mirror of one repository; a larger one is given up for some hours."},
-    {.name = "children",
-     .kind = OPTION_INTEGER,
-     .offset = AT(children_max),
-     .default_value = "8",
-     .least = 1,
-     .most = 256,
-     .help =
-         "Most git processes at once; repositories that fail have a quarter as many of their own."},
-    BUS_KAFKA_OPTION_ROWS(struct ingest_settings, kafka),
-};
-/* clang-format on */
 
 /* ---- configuration ---- */
 
@@ -201,6 +84,36 @@ static int read_secrets(struct ingest *ingest, struct error *error)
     return ingest->trigger == NULL
                ? 0
                : trigger_read_secrets(ingest->trigger, files->items, files->count, error);
+}
+
+/* Adds a repository that a document names. */
+static void add_named(void *argument, const char *key, const char *repository, const char *branch)
+{
+    struct error error = {.text = ""};
+    int code = config_add_named(argument, repository, branch, &error);
+    if (code != 0)
+        LOG_WARNING("a repository that a document names is not watched", LOG_TEXT("document", key),
+                    LOG_TEXT("repository", repository), LOG_TEXT("error", err_name(code)),
+                    LOG_TEXT("detail", error.text));
+}
+
+/* Watches what the file and the documents name. */
+static void watch_all(struct ingest *ingest)
+{
+    CLEANUP(config_free) struct config *config = config_copy(ingest->config);
+    documents_visit_named(ingest->documents, add_named, config);
+    watcher_apply(ingest->watcher, config, documents_known(ingest->documents));
+}
+
+/* Puts a configuration (taken) into force. */
+static void put_into_force(struct ingest *ingest, struct config *config)
+{
+    config_free(ingest->config);
+    ingest->config = config;
+    watch_all(ingest);
+    documents_apply(ingest->documents, config);
+    LOG_INFO("configuration read", LOG_INT("repositories", config_count(config)),
+             LOG_INT("sources", config_source_count(config)));
 }
 
 /* Reads everything again; what is invalid leaves the former in force. */
@@ -221,8 +134,7 @@ static void ingest_reload(void *argument)
         return;
     }
     loop_timer_clear(ingest->retry_timer);
-    watcher_apply(ingest->watcher, config);
-    LOG_INFO("configuration read", LOG_INT("repositories", config_count(config)));
+    put_into_force(ingest, TAKE(config));
 }
 
 static void watch_files(struct ingest *ingest)
@@ -253,6 +165,23 @@ static void on_known(void *argument, bool is_known, const char *reason)
 {
     struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
     daemon_set_ready(ingest->daemon, "published", is_known, reason);
+}
+
+static void on_documents_known(void *argument, bool is_known, const char *reason)
+{
+    struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
+    daemon_set_ready(ingest->daemon, "documents", is_known, reason);
+}
+
+static void on_named(void *argument)
+{
+    watch_all(CAST_CHECKED(struct ingest, argument, INGEST_MAGIC));
+}
+
+static void on_unread(void *argument, const char *repository)
+{
+    struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
+    (void)watcher_wake_url(ingest->watcher, repository, "timer");
 }
 
 static int check_settings(const struct ingest_settings *settings, struct error *error)
@@ -318,6 +247,8 @@ static void on_collect(void *argument)
 static void start_watcher(struct ingest *ingest)
 {
     static const struct watcher_handler handler = {.known = on_known};
+    static const struct documents_handler documents_handler = {
+        .known = on_documents_known, .named = on_named, .unread = on_unread};
     const struct ingest_settings *settings = ingest->settings;
     size_t places = (size_t)settings->children_max;
     ingest->children = children_new(daemon_loop(ingest->daemon), places);
@@ -339,6 +270,9 @@ static void start_watcher(struct ingest *ingest)
     };
     ingest->watcher = watcher_new(daemon_loop(ingest->daemon), ingest->bus,
                                   daemon_metrics(ingest->daemon), &watcher, &handler, ingest);
+    ingest->documents = documents_new(daemon_loop(ingest->daemon), ingest->bus,
+                                      watcher_metrics(ingest->watcher), &documents_handler, ingest);
+    watcher_set_reader(ingest->watcher, &documents_reader, ingest->documents);
     metrics_on_collect(daemon_metrics(ingest->daemon), on_collect, ingest);
 }
 
@@ -367,11 +301,9 @@ static int ingest_start(struct daemon *daemon, void *settings_pointer, void **re
     if (code != 0)
         return code;
     watch_files(ingest);
-    watcher_apply(ingest->watcher, config);
+    put_into_force(ingest, TAKE(config));
     if (!ingest->settings->ignores_webhooks)
         ingest->webhooks = webhooks_new(daemon_loop(daemon), ingest->bus, ingest->watcher);
-    LOG_INFO("watching repositories", LOG_INT("repositories", config_count(config)),
-             LOG_TEXT("state", ingest->state));
     return 0;
 }
 
@@ -386,10 +318,16 @@ static void on_flushed(void *argument, size_t still_queued)
     daemon_drained(ingest->daemon);
 }
 
-static void on_watcher_drained(void *argument)
+static void on_documents_drained(void *argument)
 {
     struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
     bus_kafka_flush(ingest->bus, DRAIN_FLUSH_MS, on_flushed, ingest);
+}
+
+static void on_watcher_drained(void *argument)
+{
+    struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
+    documents_drain(ingest->documents, on_documents_drained, ingest);
 }
 
 static void ingest_drain(void *self)
@@ -411,10 +349,14 @@ static void ingest_stop(void *self)
     loop_timer_free(ingest->retry_timer);
     if (ingest->watcher != NULL)
         watcher_leave_bus(ingest->watcher);
+    if (ingest->documents != NULL)
+        documents_leave_bus(ingest->documents);
     children_free(ingest->children);
     children_free(ingest->suspects);
-    bus_kafka_free(ingest->bus); /* tells the watcher of what is left in its queue */
+    bus_kafka_free(ingest->bus); /* tells both of what is left in its queue */
     watcher_free(ingest->watcher);
+    documents_free(ingest->documents);
+    config_free(ingest->config);
     if (ingest->lock_fd >= 0)
         (void)close(ingest->lock_fd);
     ingest->magic = 0;
@@ -427,52 +369,8 @@ int main(int argc, char **argv)
         return work_main();
     if (git_credential_is_asked(argc, argv))
         return git_credential_main(argc, argv);
-    static const struct daemon_spec spec = {
-        .program =
-            {
-                .name = "nodag ingest-git",
-                .summary = "watches git repositories and publishes each move of a branch or tag to "
-                           "git.pushes",
-                .usage = "--repositories FILE --state FOLDER [OPTION…]",
-                .description =
-                    "Each repository is asked by git ls-remote; what moved is fetched into a local "
-                    "mirror, compared\n"
-                    "with what was last published, and published: one record for each ref. What "
-                    "moved "
-                    "while the\n"
-                    "daemon was down is published once when it is up. The file of repositories:\n"
-                    "\n"
-                    "    repositories:\n"
-                    "      - url: https://github.com/kubeflow/code-intelligence\n"
-                    "        branches: [master, \"release-*\"]  # default: all; tags: [\"v*\"], "
-                    "default: "
-                    "none\n"
-                    "        credentials: /run/secrets/token  # a token, or lines username=… and "
-                    "password=…\n"
-                    "      - url: ssh://git@host/owner/name\n"
-                    "        credentials: /run/secrets/key    # a private key\n"
-                    "        known_hosts: known_hosts         # the host's keys\n"
-                    "        interval: 5m\n"
-                    "\n"
-                    "It is read again when it changes and at SIGHUP. A repository can be woken by "
-                    "push "
-                    "webhooks on\n"
-                    "github.events, or by a hook of its own:\n"
-                    "\n"
-                    "    body='{\"repository\":\"https://host/owner/name\"}'\n"
-                    "    mac=$(printf %s \"$body\" | openssl dgst -sha256 -hmac \"$(cat secret)\" "
-                    "| sed "
-                    "'s/.* //')\n"
-                    "    curl -d \"$body\" -H \"X-Hub-Signature-256: sha256=$mac\" "
-                    "http://host:8090/trigger\n",
-                .examples =
-                    "    nodag ingest-git --repositories repositories.yaml --state "
-                    "/var/lib/nodag/git\n"
-                    "    nodag ingest-git -r repositories.yaml -s /data/git --listen 0.0.0.0:8090 "
-                    "--trigger-secret secret\n",
-                .rows = ingest_rows,
-                .row_count = ARRAY_COUNT(ingest_rows),
-            },
+    const struct daemon_spec spec = {
+        .program = ingest_program,
         .settings_bytes = sizeof(struct ingest_settings),
         .start = ingest_start,
         .reload = ingest_reload,

@@ -3,10 +3,9 @@
  * repository_look.c.
  *
  * Pauses: after a look that worked the interval, give or take a tenth; after the n-th failure in a row the
- * interval doubled n times, give or
- * take a quarter, up to backoff_max_ms; after a size limit REPOSITORY_OVERSIZED_MS. A wake shortens a
- * pause, but not below
- * wake_interval_ms from the last beginning, doubled with each failure, too.
+ * interval doubled n times, give or take a quarter, up to backoff_max_ms; after a size limit
+ * REPOSITORY_OVERSIZED_MS. A wake shortens a pause, but not below wake_interval_ms from the last beginning,
+ * doubled with each failure, too.
  */
 #include "ingest/git/repository.h"
 
@@ -41,7 +40,7 @@ void repository_set_state(struct repository *repository, enum repository_state s
 #undef STATE_TEXT
     };
     assert(repository->state != state || state == REPOSITORY_DESCRIBING ||
-           state == REPOSITORY_FETCHING);
+           state == REPOSITORY_FETCHING || state == REPOSITORY_READING);
     LOG_DEBUG("state", LOG_TEXT("repository", repository->config->url.text),
               LOG_TEXT("from", texts[repository->state]), LOG_TEXT("to", texts[state]));
     repository->state = state;
@@ -258,6 +257,8 @@ static void finish(struct repository *repository, int64_t delay_ms)
     repository->wake_again = false;
     if (wake_again)
         repository_wake(repository, 0, source);
+    if (world->reader != NULL)
+        world->reader->looked(world->reader_argument, repository->config->url.text);
 }
 
 void repository_succeed(struct repository *repository)

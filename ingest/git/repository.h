@@ -1,33 +1,30 @@
 /*
  * One watched repository: looks at it again and again, and publishes what moved.
  *
- *      IDLE ─timer, wake─▶ PREPARING ─▶ LISTING ─▶ FETCHING ─▶ DESCRIBING ─▶ PUBLISHING ─▶ … ─▶ (PACKING) ─▶ IDLE
- *       ▲                  (first time,    │            ▲  round       ▲  batch    │
+ *      IDLE ─timer, wake─▶ PREPARING ─▶ LISTING ─▶ FETCHING ─▶ DESCRIBING ─▶ PUBLISHING ─▶ (READING) ─▶ …
+ *       ▲                  (first time,    │            ▲  round       ▲  batch    │      … (PACKING) ─▶ IDLE
  *       │                   or after a     │ nothing    └──────────────┴───────────┘
  *       │                   failure)       │ moved
  *       └──────────────────────────────────┘                any failure: back to IDLE with backoff
  *
  * Design: a look compares `git ls-remote` with the heads that were last published (heads.h), fetches what
- * moved in rounds, has it
- * described by a worker in batches (work.h), publishes one record for each move and waits for the broker. A
- * head is known
- * once that was acknowledged, not before; whatever breaks in between is seen again by the next look, and
- * makes the same event.
- * If a fetch fails for what it brings, it is tried again with half of the refs, so that one broken ref
- * holds up no other; each
- * broken one is left to the next look.
+ * moved in rounds, has it described by a worker in batches (work.h), publishes one record for each move and
+ * waits for the broker. A head is known once that was acknowledged, not before; whatever breaks in between
+ * is seen again by the next look, and makes the same event. If a fetch fails for what it brings, it is
+ * tried again with half of the refs, so that one broken ref holds up no other; each broken one is left to
+ * the next look.
  *
  *      corrupt objects     the mirror is thrown away and made anew, once; if they come again it is the remote
  *      an empty answer     where heads are known is not believed: a server that lost its disk says so too.
- *      Nothing is published
+ *                          Nothing is published
  *      a wake meanwhile    one more look follows
  *      a killed fetch      the mirror is tidied before the next one; the repository uses places of its own
- *      until a look works, so that
- *                          remotes that hang cannot take all
+ *                          until a look works, so that remotes that hang cannot take all
+ *      documents           of heads that somebody wants are read last, once their move is published
  *
  * Invariants: at most one child of a repository runs; a look publishes a head once; two looks begin at
- * least wake_interval_ms
- * apart; every look has deadlines; a failing repository is looked at ever less often, up to backoff_max_ms.
+ * least wake_interval_ms apart; every look has deadlines; a failing repository is looked at ever less
+ * often, up to backoff_max_ms.
  */
 #ifndef NODAG_INGEST_GIT_REPOSITORY_H
 #define NODAG_INGEST_GIT_REPOSITORY_H
@@ -58,12 +55,29 @@
 /* How soon a look that failed to publish is repeated, at first. */
 #define REPOSITORY_PUBLISH_AGAIN_MS 1000
 
-/* A head of a watched branch or tag was published; everything borrowed for the call. Loop thread. */
-struct repository_moved {
-    const char *repository; /* URL */
-    const char
-        *mirror; /* folder of the mirror, which holds `push->new_id`: see base/git_mirror.h */
-    const struct git_push *push; /* what was published */
+struct work_documents;
+
+/*
+ * Who wants the documents of some heads (documents.h); loop thread. A look fetches such a head whether it
+ * moved or not, and once the move is published has the files read.
+ */
+struct repository_reader {
+    /*
+     * Returns the paths that are to be read of a ref at this commit, borrowed for the call; NULL: none, or
+     * they were read already.
+     */
+    const struct patterns *(*wants)(void *argument, const char *repository, const char *ref,
+                                    const char *commit);
+    /*
+     * What was read (it may be taken, by emptying it), or with a code why this commit's files cannot be
+     * read. Then wants() is not to ask for them again before the look ended, or never again, if the code is
+     * one that another look cannot change (ERR_TOO_LARGE, ERR_INPUT, ERR_UNSUPPORTED). It must not free
+     * repositories.
+     */
+    void (*read)(void *argument, const char *repository, const char *ref, const char *commit,
+                 struct work_documents *documents, int code, const struct error *error);
+    /* A look ended, well or not: what can be read for now was read. */
+    void (*looked)(void *argument, const char *repository);
 };
 
 /* Settings of all repositories. */
@@ -87,11 +101,11 @@ struct repository_world {
     struct children *suspects; /* places of repositories whose last look failed */
     struct git_metrics *metrics;
     struct repository_settings settings;
-    /* Is told of each published head; may be NULL. It must not free repositories. */
-    void (*moved)(void *argument, const struct repository_moved *moved);
-    void *argument;           /* of moved */
+    const struct repository_reader *reader; /* NULL: nobody wants documents */
+    void *reader_argument;                  /* of reader */
     size_t publication_count; /* records on their way to the broker, also of freed repositories */
     void (*settled)(void *argument); /* may be NULL; called whenever publication_count becomes 0 */
+    void *argument;                  /* of settled */
 };
 
 /* A watched repository. */

@@ -50,6 +50,7 @@ void repository_forget_plan(struct repository *repository)
     repository->published = 0;
     repository->publish_code = 0;
     repository->broken_code = 0;
+    free(TAKE(repository->reading_ref));
 }
 
 /* A plan being made. */
@@ -110,7 +111,8 @@ static int make_plan(struct repository *repository, const struct git_list *list,
             continue;
         const struct known_head *known = heads_find(heads, url, head->ref);
         planning.wanted++;
-        if (known == NULL || strcmp(known->id, head->id) != 0)
+        if (known == NULL || strcmp(known->id, head->id) != 0 ||
+            repository_wants(repository, head->ref, head->id) != NULL)
             (void)add_planned(&planning, head->ref, known);
     }
     heads_visit(heads, url, plan_known, &planning);
@@ -184,8 +186,7 @@ static void look_pack(struct repository *repository)
     repository_run_git(repository, REPOSITORY_PACKING, &command, on_packed);
 }
 
-/* Everything that was planned is done. */
-static void look_end(struct repository *repository)
+void repository_end_look(struct repository *repository)
 {
     if (repository->broken_code != 0)
         repository_fail(repository, repository->broken_code, &repository->broken);
@@ -195,14 +196,11 @@ static void look_end(struct repository *repository)
         repository_succeed(repository);
 }
 
-/* Leaves a head to the next look. */
-static void mark_broken(struct repository *repository, struct planned *planned, int code,
-                        const char *text)
+void repository_mark_broken(struct repository *repository, const char *ref, int code,
+                            const char *text)
 {
-    planned->is_broken = true;
-    if (repository->broken_code != 0)
-        return;
-    repository->broken_code = error_set(&repository->broken, code, "%s: %s", planned->ref, text);
+    if (repository->broken_code == 0)
+        repository->broken_code = error_set(&repository->broken, code, "%s: %s", ref, text);
 }
 
 /* True if a smaller round may do better: what was fetched is wrong, not the way to it. */
@@ -223,7 +221,8 @@ static void on_fetch_failed(struct repository *repository, int code, const struc
     if (repository->round_count > 1) {
         repository->round_max = repository->round_count / 2;
     } else {
-        mark_broken(repository, &repository->planned[repository->next], code, error->text);
+        repository_mark_broken(repository, repository->planned[repository->next].ref, code,
+                               error->text);
         repository->next++;
         repository->round_max = 1;
     }
@@ -265,7 +264,7 @@ static size_t take_round(struct repository *repository, const char **refs)
 static void look_go_on(struct repository *repository)
 {
     if (repository->next == repository->planned_count) {
-        look_end(repository);
+        repository_read_documents(repository);
         return;
     }
     CLEANUP(mem_free) const char **refs = mem_alloc_array(GIT_FETCH_MAX, sizeof(*refs));
@@ -340,14 +339,8 @@ static void on_acknowledged(const struct publication *publication)
     struct repository_world *world = publication->world;
     const struct git_push *push = &publication->push;
     git_metrics_count(world->metrics->pushes, push->repository);
-    if (publication->repository == NULL)
-        return;
-    publication->repository->published++;
-    if (world->moved == NULL)
-        return;
-    const struct repository_moved moved = {
-        .repository = push->repository, .mirror = publication->repository->mirror, .push = push};
-    world->moved(world->argument, &moved);
+    if (publication->repository != NULL)
+        publication->repository->published++;
 }
 
 static void on_delivered(void *argument, int code, int32_t partition, int64_t offset)
@@ -420,7 +413,7 @@ static void publish_batch(struct repository *repository, struct work_answer *ans
         struct planned *planned =
             &repository->planned[repository->next + repository->described + i];
         if (result->code != 0)
-            mark_broken(repository, planned, result->code, result->text);
+            repository_mark_broken(repository, planned->ref, result->code, result->text);
         if (result->code != 0 || result->is_unmoved)
             continue;
         int code = publish(repository, &result->push);

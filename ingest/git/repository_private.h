@@ -15,6 +15,7 @@
     X(REPOSITORY_FETCHING, "fetching")     /* git fetch */                                         \
     X(REPOSITORY_DESCRIBING, "describing") /* a worker describes moves */                          \
     X(REPOSITORY_PUBLISHING, "publishing") /* the broker is waited for */                          \
+    X(REPOSITORY_READING, "reading")       /* a worker reads documents */                          \
     X(REPOSITORY_PACKING, "packing")       /* git gc */                                            \
     X(REPOSITORY_DISCARDING, "discarding") /* a worker deletes the mirror */
 
@@ -31,7 +32,6 @@ struct planned {
     char old_id[GIT_ID_BYTES]; /* "": not known */
     int64_t move;              /* number of the push */
     bool is_deleted;           /* the remote has it no more */
-    bool is_broken;            /* it could not be fetched or described in this look */
 };
 
 /* A record on its way to the broker; lives until the bus answers. */
@@ -76,6 +76,8 @@ struct repository {
     int broken_code;                  /* of the first head that was left out */
     struct error broken;              /* why */
     struct publication *publications; /* list */
+    char *reading_ref;                /* owned: whose documents are being read; NULL: none */
+    char reading_id[GIT_ID_BYTES];    /* its commit */
 };
 
 /* Guards against a struct of another type. */
@@ -106,6 +108,23 @@ void repository_note_bytes(struct repository *repository, int64_t bytes);
 
 /* Begins what follows once the mirror is prepared: ls-remote. */
 void repository_list(struct repository *repository);
+
+/* Returns the paths of documents that somebody wants of a ref at a commit, or NULL; borrowed. */
+const struct patterns *repository_wants(const struct repository *repository, const char *ref,
+                                        const char *commit);
+
+/*
+ * What follows once everything planned is published: the documents of the heads that somebody wants, one
+ * after the other; then the end of the look. Loop thread.
+ */
+void repository_read_documents(struct repository *repository);
+
+/* Ends a look whose moves are published and documents read. Loop thread. */
+void repository_end_look(struct repository *repository);
+
+/* Leaves something of a head to the next look, which is to come as after a failure. */
+void repository_mark_broken(struct repository *repository, const char *ref, int code,
+                            const char *text);
 
 /* Forgets what a look planned. */
 void repository_forget_plan(struct repository *repository);

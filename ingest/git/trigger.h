@@ -9,13 +9,12 @@
  *      404  no such path, or repository not watched 400  body is no such JSON           405, 413, 408 …
  *
  * Design: it says nothing and changes nothing but when the next look is: polling is the truth. `ref` is
- * taken for symmetry and
- * not looked at, because a look sees all refs. A repeated or replayed request costs at most one look, and looks are
- * wake_interval_ms apart; the rate limit keeps a hook that runs wild from costing more than answers.
+ * taken for symmetry and not looked at, because a look sees all refs. A repeated or replayed request costs
+ * at most one look, and looks are wake_interval_ms apart; the rate limit keeps a hook that runs wild from
+ * costing more than answers.
  *
  * Invariants: nothing of a body is parsed before its signature was found valid; a request that is refused
- * for its rate has a look before it
- * that is still to come, so that nothing is lost.
+ * for its rate has a look before it that is still to come, so that nothing is lost.
  */
 #ifndef NODAG_INGEST_GIT_TRIGGER_H
 #define NODAG_INGEST_GIT_TRIGGER_H

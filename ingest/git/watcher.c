@@ -1,8 +1,8 @@
 /*
  * All watched repositories: see watcher.h.
  *
- * Design: an array; a configuration is applied by taking over those that stay and making those that are new. There are
- * hundreds at most, so they are found by looking at each.
+ * Design: an array; a configuration is applied by taking over those that stay and making those that are
+ * new. There are hundreds at most, so they are found by looking at each.
  */
 #include "ingest/git/watcher.h"
 
@@ -84,13 +84,6 @@ void watcher_drain(struct watcher *watcher, void (*drained)(void *argument), voi
     check_drained(watcher);
 }
 
-static void on_moved(void *argument, const struct repository_moved *moved)
-{
-    struct watcher *watcher = CAST_CHECKED(struct watcher, argument, WATCHER_MAGIC);
-    if (watcher->handler.moved != NULL)
-        watcher->handler.moved(watcher->argument, moved);
-}
-
 /* ---- making ---- */
 
 struct watcher *watcher_new(struct loop *loop, struct bus *bus, struct metrics *registry,
@@ -112,11 +105,17 @@ struct watcher *watcher_new(struct loop *loop, struct bus *bus, struct metrics *
         .suspects = settings->suspects,
         .metrics = &watcher->metrics,
         .settings = settings->repository,
-        .moved = on_moved,
         .argument = watcher,
         .settled = on_settled,
     };
     return watcher;
+}
+
+void watcher_set_reader(struct watcher *watcher, const struct repository_reader *reader,
+                        void *argument)
+{
+    watcher->world.reader = reader;
+    watcher->world.reader_argument = argument;
 }
 
 void watcher_leave_bus(struct watcher *watcher)
@@ -222,7 +221,7 @@ static struct repository *make_repository(struct watcher *watcher,
     return repository;
 }
 
-void watcher_apply(struct watcher *watcher, const struct config *config)
+void watcher_apply(struct watcher *watcher, const struct config *config, bool is_whole)
 {
     size_t count = config_count(config);
     struct repository **repositories = mem_alloc_array(count, sizeof(*repositories));
@@ -243,7 +242,8 @@ void watcher_apply(struct watcher *watcher, const struct config *config)
     watcher->count = count;
     metric_set(watcher->metrics.repositories, (double)count);
     heads_watch(watcher->world.heads, urls, count);
-    discard_unwatched(watcher);
+    if (is_whole)
+        discard_unwatched(watcher);
 }
 
 bool watcher_wake_url(struct watcher *watcher, const char *url, const char *source)

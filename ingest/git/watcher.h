@@ -6,8 +6,8 @@
  *
  * Design: a repository that stays in the configuration goes on undisturbed when that is read again.
  * Children have two sets of places, handed in: one for repositories whose last look worked, and a smaller
- * one for the others, so that hosts that hang hold up nobody else. Mirrors of
- * repositories that nobody watches are deleted.
+ * one for the others, so that hosts that hang hold up nobody else. Mirrors of repositories that nobody
+ * watches are deleted.
  *
  * Invariants: loop thread only; no repository is looked at before everything that was published is known.
  */
@@ -38,8 +38,6 @@ struct watcher_settings {
 struct watcher_handler {
     /* Whether what was published is known, and if not, why. */
     void (*known)(void *argument, bool is_known, const char *reason);
-    /* See struct repository_world; may be NULL. */
-    void (*moved)(void *argument, const struct repository_moved *moved);
 };
 
 /* The watcher. */
@@ -57,8 +55,15 @@ DEFINE_CLEANUP(struct watcher *, watcher_free)
 /* Stops everything that uses the bus, which may be freed then. Loop thread. */
 void watcher_leave_bus(struct watcher *watcher);
 
-/* Watches what the configuration names, and nothing else. Loop thread. */
-void watcher_apply(struct watcher *watcher, const struct config *config);
+/* Has documents of some heads read; both are borrowed. Before the first watcher_apply. Loop thread. */
+void watcher_set_reader(struct watcher *watcher, const struct repository_reader *reader,
+                        void *argument);
+
+/*
+ * Watches what the configuration names, and nothing else. `is_whole`: nothing more is going to be named by
+ * documents that are not read yet, so that mirrors of other repositories can be deleted. Loop thread.
+ */
+void watcher_apply(struct watcher *watcher, const struct config *config, bool is_whole);
 
 /* Wakes the repository with this URL (in its one form). Returns false if it is not watched. Loop thread. */
 bool watcher_wake_url(struct watcher *watcher, const char *url, const char *source);

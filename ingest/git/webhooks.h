@@ -2,10 +2,8 @@
  * `push` webhooks that already stand on github.events wake the repositories that they are about.
  *
  * Design: the topic is read from its end, without a group: a webhook of the past wakes nobody, because the
- * first look after a start
- * sees what it told. Only headers are looked at: the type, and the repository's name, which the URLs of
- * watched repositories
- * end with.
+ * first look after a start sees what it told. Only headers are looked at: the type, and the repository's
+ * name, which the URLs of watched repositories end with.
  *
  * Invariant: a webhook causes nothing but a look, whoever sent it.
  */

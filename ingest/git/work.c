@@ -49,6 +49,19 @@ char *work_write_describe(const char *folder, const char *repository, const stru
     return json_write(request, ret_bytes);
 }
 
+char *work_write_documents(const char *folder, const char *commit, const struct patterns *paths,
+                           bool is_lenient, size_t *ret_bytes)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < paths->count; i++)
+        (void)json_array_append_new(list, json_string(paths->items[i]));
+    CLEANUP(json_release)
+    json_t *request = json_pack("{s:s, s:s, s:s, s:o, s:b}", "do", "documents", "folder", folder,
+                                "commit", commit, "paths", list, "lenient", is_lenient ? 1 : 0);
+    assert(request != NULL);
+    return json_write(request, ret_bytes);
+}
+
 /* ---- answers ---- */
 
 void work_answer_release(struct work_answer *answer)
@@ -136,5 +149,39 @@ int work_read_answer(const struct child_result *result, size_t count,
     }
     *ret_answer = answer;
     answer = (struct work_answer){.count = 0};
+    return 0;
+}
+
+void work_documents_release(struct work_documents *documents)
+{
+    free(documents->files);
+    json_decref(documents->memory);
+    *documents = (struct work_documents){.count = 0};
+}
+
+int work_read_documents(const struct child_result *result, struct work_documents *ret_documents,
+                        struct error *error)
+{
+    CLEANUP(work_documents_release) struct work_documents documents = {.count = 0};
+    if (result->code != 0 || result->exit_status != 0)
+        return read_failure(result, error);
+    if (json_read(result->output, result->output_bytes, &documents.memory, NULL) != 0)
+        return error_set(error, ERR_BUG, "the worker's answer is no JSON");
+    json_t *list = json_object_get(documents.memory, "files");
+    documents.skipped = json_int_or(documents.memory, "skipped", 0);
+    documents.files = mem_alloc_array(json_array_size(list), sizeof(*documents.files));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        const json_t *text = json_object_get(item, "text");
+        struct spec_file *file = &documents.files[documents.count++];
+        *file = (struct spec_file){.path = json_text_or(item, "path", NULL),
+                                   .text = json_string_value(text),
+                                   .text_bytes = json_string_length(text),
+                                   .fault = json_text_or(item, "fault", NULL)};
+        if (file->path == NULL || (file->text == NULL) == (file->fault == NULL))
+            return error_set(error, ERR_BUG, "the worker's file %zu is none", i);
+    }
+    *ret_documents = documents;
+    documents = (struct work_documents){.count = 0};
     return 0;
 }

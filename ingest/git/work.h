@@ -2,18 +2,23 @@
  * What is done with mirrors, in a process of its own: this daemon's executable, called with WORK_ARGUMENT.
  *
  * Design: libgit2 reads files for as long as it takes, and what it reads was written by strangers. So no
- * mirror is opened in the daemon:
- * a child does it, under a deadline, and a crash or an endless history ends a child. A request is one JSON
- * text on its standard
- * input, the answer one on its standard output; a failure is status 1 and "CODE: text" on standard error.
+ * mirror is opened in the daemon: a child does it, under a deadline, and a crash or an endless history ends
+ * a child. A request is one JSON text on its standard input, the answer one on its standard output; a
+ * failure is status 1 and "CODE: text" on standard error.
  *
  *      {"do":"prepare","folder":"…","config":"…"}                         → {"bytes":N}
  *      {"do":"describe","folder":"…","repository":"…","moves":[…]}        → {"bytes":N,"results":[…]}
- *      one for each move, in their order
+ *                                                             one for each move, in their order
  *      {"do":"discard","folder":"…"}                                      → {}
+ *      {"do":"documents","folder":"…","commit":"…","paths":["…"],"lenient":false}
+ *                                                                         → {"files":[…],"skipped":N}
  *
  *      a move     {"ref":"…","old":"…"|null,"move":7,"deleted":false}
  *      a result   {"push":{…}} (topics/git_push.h), or {"unmoved":true}, or {"code":"ERR_CORRUPT","text":"…"}
+ *
+ *      a file     {"path":"…","text":"…"} or {"path":"…","fault":"…"}: why it cannot be read. Only names that
+ *                 end in .yaml or .yml; `skipped` are those whose path is no UTF-8. A damaged object fails
+ *                 the request, or, if it is lenient, becomes the fault of its file
  *
  * Invariants: one answer for each request; a move that cannot be described does not keep others from being described.
  */
@@ -28,7 +33,9 @@
 #include "base/error.h"
 #include "base/git_answer.h"
 #include "base/json_text.h"
+#include "ingest/git/config.h"
 #include "topics/git_push.h"
+#include "topics/spec_set.h"
 
 /* The first argument that makes this executable the worker. */
 #define WORK_ARGUMENT "git-work"
@@ -44,6 +51,11 @@
  * asked for at once.
  */
 #define WORK_ANSWER_MAX_BYTES JSON_TEXT_MAX_BYTES
+
+/* Most files of a source, and most bytes of all of them: written as JSON they fit into an answer. */
+#define WORK_FILES_MAX 1000
+/* See above. */
+#define WORK_FILES_MAX_BYTES (4u << 20)
 
 /* A head that is to be described. */
 struct work_move {
@@ -69,6 +81,14 @@ struct work_answer {
     json_t *memory;              /* owned */
 };
 
+/* Files that were read. */
+struct work_documents {
+    struct spec_file *files; /* owned; texts are borrowed from `memory` */
+    size_t count;            /* how many */
+    int64_t skipped;         /* files that were left out for their names */
+    json_t *memory;          /* owned */
+};
+
 /* Return a request's text, its length in `ret_bytes`; owned. Loop thread. */
 char *work_write_prepare(const char *folder, const char *config, size_t *ret_bytes);
 /* See above; `count` ≤ WORK_MOVES_MAX. */
@@ -76,14 +96,33 @@ char *work_write_describe(const char *folder, const char *repository, const stru
                           size_t count, size_t *ret_bytes);
 /* See above. */
 char *work_write_discard(const char *folder, size_t *ret_bytes);
+/* See above. */
+char *work_write_documents(const char *folder, const char *commit, const struct patterns *paths,
+                           bool is_lenient, size_t *ret_bytes);
 
 /*
  * Reads what a worker answered; `count` is how many moves were asked for. To be released. The worker's own
- * code and text if it failed;
- * ERR_BUG for an answer that is none. Loop thread.
+ * code and text if it failed; ERR_BUG for an answer that is none. Loop thread.
  */
 int work_read_answer(const struct child_result *result, size_t count,
                      struct work_answer *ret_answer, struct error *error) MUST_CHECK;
+
+/*
+ * Reads the answer to `documents`; to be released. As work_read_answer; ERR_NOT_FOUND if the mirror does not
+ * have the commit, ERR_CORRUPT, ERR_TOO_LARGE over WORK_FILES_MAX. Loop thread.
+ */
+int work_read_documents(const struct child_result *result, struct work_documents *ret_documents,
+                        struct error *error) MUST_CHECK;
+
+/* Frees what it owns and empties it. */
+void work_documents_release(struct work_documents *documents);
+
+/* The cleanup function behind CLEANUP(work_documents_release). */
+static inline __attribute__((unused)) void
+work_documents_release_cleanup(struct work_documents *documents)
+{
+    work_documents_release(documents);
+}
 
 /* Frees what an answer owns. */
 void work_answer_release(struct work_answer *answer);

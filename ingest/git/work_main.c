@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/option.h"
 #include "ingest/git/work.h"
+#include "ingest/git/work_documents.h"
 
 /* Times that RFC 3339 can write: 1970..9999. */
 #define TIME_MOST_MS 253402300799999
@@ -161,6 +162,8 @@ static int do_request(const json_t *request, json_t *answer, struct error *error
         return do_prepare(request, folder, answer, error);
     if (strcmp(what, "describe") == 0)
         return do_describe(request, folder, answer, error);
+    if (strcmp(what, "documents") == 0)
+        return work_do_documents(request, folder, answer, error);
     if (strcmp(what, "discard") == 0)
         return git_mirror_discard(folder, error);
     return error_set(error, ERR_INPUT, "nothing is known of \"%s\"", what);

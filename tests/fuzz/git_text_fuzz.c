@@ -3,8 +3,7 @@
  * credentials, git's last words.
  *
  * Invariants under test: a URL that is accepted is a fixed point and fits into a key; the heads of a list
- * are sorted, valid
- * and found; words for a log are one line.
+ * are sorted, valid and found; words for a log are one line.
  */
 #include <assert.h>
 #include <stdint.h>

@@ -24,8 +24,11 @@ class Door:
         self.daemon = None
         self.topic = Topic(brokers, "git.pushes")
 
-    def configure(self, *repositories: dict) -> None:
-        self.file.write_text(yaml_text.dump({"repositories": list(repositories)}))
+    def configure(self, *repositories: dict, **others) -> None:
+        """Writes the file; `others` are the names beside `repositories`. A running daemon reads it by itself."""
+        written = self.file.with_suffix(".new")
+        written.write_text(yaml_text.dump({"repositories": list(repositories), **others}))
+        written.rename(self.file)
 
     def start(self, *arguments, wait: bool = True):
         """Starts it, the first time with these arguments, later with the same."""

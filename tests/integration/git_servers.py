@@ -2,7 +2,8 @@
 
 Design: a Remote is a bare repository on disk with a work tree beside it that pushes into it by path, whatever the
 daemon under test uses to read it. The HTTP server runs `git http-backend` (git-http-backend(1)) for each request as a
-web server does, and can be told to misbehave: to ask for a password, to redirect, to be down, to stop in the middle of a pack.
+web server does, and can be told to misbehave: to ask for a password, to redirect, to be down, to stop in the middle of
+a pack.
 
 Invariants: everything listens on loopback; every server and process is ended by close(); nothing of the user's git
 configuration is used.
@@ -12,17 +13,16 @@ from __future__ import annotations
 import base64
 import http.server
 import os
-import shutil
 import ssl
 import subprocess
 import threading
 from pathlib import Path
 
+from git_sshd import Sshd
 from proc import Proc, free_ports, wait_until
 
 GIT_S = 120  # For one git command.
 SERVE_POLL_S = 0.05  # How soon serving notices that it shall stop.
-SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 GIT_ENV = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "Ann",
            "GIT_AUTHOR_EMAIL": "ann@example.org", "GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.org",
            "GIT_TERMINAL_PROMPT": "0"}
@@ -194,10 +194,11 @@ def make_certificate(folder: Path) -> Path:
 
 
 class SshServer:
-    """sshd for one key, at `port`; repositories are named by their whole path."""
+    """sshd for one key, at `port`; repositories are named by their whole path. Unavailable: see git_sshd.py."""
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
+        self.sshd = Sshd(folder)
         for name in ("host", "other", "client", "stranger"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
         (folder / "authorized").write_text((folder / "client.pub").read_text())
@@ -206,11 +207,11 @@ class SshServer:
             f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {folder}/host\n"
             f"AuthorizedKeysFile {folder}/authorized\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
-            "StrictModes no\nUsePAM no\nPidFile none\nLogLevel ERROR\n")
+            "StrictModes no\nUsePAM no\nPidFile none\nLogLevel ERROR\n" + self.sshd.lines)
         self.key, self.stranger, self.known_hosts = folder / "client", folder / "stranger", folder / "known_hosts"
         self.trust("host", folder)
-        Path("/run/sshd").mkdir(exist_ok=True)
-        self.proc = Proc.start([SSHD, "-D", "-e", "-f", folder / "config"], folder / "log")
+        self.proc = Proc.start([*self.sshd.command, "-D", "-e", "-f", folder / "config"], folder / "log",
+                               env=self.sshd.env)
         wait_until(self._answers, 20, "sshd to answer", self.proc)
 
     def trust(self, name: str, folder: Path) -> None:
@@ -227,3 +228,4 @@ class SshServer:
 
     def close(self) -> None:
         self.proc.stop(20)
+        self.sshd.close()

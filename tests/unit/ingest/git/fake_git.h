@@ -1,14 +1,12 @@
 /*
- * Children played by a test: a remote in memory that answers ls-remote, fetch, gc and the worker's
- * requests, with faults by chance.
+ * Children played by a test: a remote in memory that answers ls-remote, fetch, gc and the worker's requests,
+ * with faults by chance.
  *
- * Design: `struct fake_git` implements struct children on the simulated loop. A fetch copies the asked
- * heads from remote to mirror; the worker
- * describes from the mirror. What the daemon sees is what the real programs would say; moves carry no
- * commits. Faults, in 1/1000 of
- * the children: `fails` (status 128, unavailable), `hangs` (until its deadline), `corrupt` (a fetch brings
- * damaged objects). The remote may
- * move between any two children, so that a fetch brings another state than was listed.
+ * Design: `struct fake_git` implements struct children on the simulated loop. A fetch copies the asked heads
+ * from remote to mirror; the worker describes from the mirror. What the daemon sees is what the real programs
+ * would say; moves carry no commits. Faults, in 1/1000 of the children: `fails` (status 128, unavailable),
+ * `hangs` (until its deadline), `corrupt` (a fetch brings damaged objects, or documents are damaged). The
+ * remote may move between any two children, so that a fetch brings another state than was listed.
  *
  * Invariant: a function of the loop's seed and the calls.
  */
@@ -56,7 +54,10 @@ struct fake_git {
     struct fake_repository remote;
     struct fake_repository mirror;
     struct fake_faults faults;
-    bool is_empty;       /* the remote says that it has nothing */
+    /* The files of a commit: appends {"path", "text"} to `files`; NULL: there are none. */
+    void (*documents)(unsigned ref, unsigned state, json_t *files);
+    size_t documents_read; /* requests so far */
+    bool is_empty;         /* the remote says that it has nothing */
     unsigned broken_ref; /* fetches that ask for this ref bring damaged objects; FAKE_REFS: none */
     size_t running;      /* now */
     size_t running_most; /* ever */
@@ -168,6 +169,27 @@ static inline json_t *fake_describe(struct fake_git *git, const json_t *move,
     return json_pack("{s:o}", "push", value);
 }
 
+static inline void fake_documents(struct fake_git *git, const json_t *request, json_t *result,
+                                  struct fake_answer *answer)
+{
+    const char *commit = json_text_or(request, "commit", "");
+    char ref_text[9];
+    (void)snprintf(ref_text, sizeof(ref_text), "%s", commit);
+    unsigned ref = (unsigned)strtoul(ref_text, NULL, 16);
+    json_t *files = json_array();
+    (void)json_object_set_new(result, "files", files);
+    git->documents_read++;
+    if (git->mirror.states[ref] != fake_state(commit)) {
+        answer->status = 1;
+        (void)snprintf(answer->errors, sizeof(answer->errors), "ERR_NOT_FOUND: no such commit\n");
+    } else if (loop_random_below(git->loop, 1000) < git->faults.corrupt) {
+        answer->status = 1;
+        (void)snprintf(answer->errors, sizeof(answer->errors), "ERR_CORRUPT: damaged\n");
+    } else if (git->documents != NULL) {
+        git->documents(ref, fake_state(commit), files);
+    }
+}
+
 static inline void fake_work(struct child *child, struct fake_answer *answer)
 {
     struct fake_git *git = child->git;
@@ -178,6 +200,8 @@ static inline void fake_work(struct child *child, struct fake_answer *answer)
     if (strcmp(what, "discard") == 0) {
         git->mirror = (struct fake_repository){.states = {0}};
         git->discarded++;
+    } else if (strcmp(what, "documents") == 0) {
+        fake_documents(git, request, result, answer);
     } else if (strcmp(what, "describe") == 0) {
         json_t *results = json_array();
         json_t *moves = json_object_get(request, "moves");

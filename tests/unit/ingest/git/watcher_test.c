@@ -1,13 +1,10 @@
 /*
  * Tests of the watcher and its repositories in a simulated world: a remote in memory (fake_git.h), the bus
- * in memory with
- * faults, and a clock that jumps.
+ * in memory with faults, and a clock that jumps.
  *
  * The strongest test lets chance move the remote, break children and the broker, and kill the daemon, for
- * many seeds; then everything is mended and
- * the topic must tell the remote's whole state: each ref's records form a chain without gap, and a second
- * record of one event is
- * the same event.
+ * many seeds; then everything is mended and the topic must tell the remote's whole state: each ref's
+ * records form a chain without gap, and a second record of one event is the same event.
  */
 #include "ingest/git/watcher.h"
 
@@ -38,7 +35,6 @@ struct world {
     struct bus *bus;         /* NULL: the daemon is down */
     struct watcher *watcher; /* likewise */
     bool is_known;
-    size_t moved; /* calls of the listener */
 };
 
 static void on_known(void *argument, bool is_known, const char *reason)
@@ -48,20 +44,12 @@ static void on_known(void *argument, bool is_known, const char *reason)
     world->is_known = is_known;
 }
 
-static void on_moved(void *argument, const struct repository_moved *moved)
-{
-    struct world *world = argument;
-    assert_string_equal(moved->repository, URL);
-    assert_non_null(moved->mirror);
-    world->moved++;
-}
-
 static void apply(struct world *world, const char *text)
 {
     const struct config_defaults defaults = {.interval_ms = 60000};
     CLEANUP(config_free) struct config *config = NULL;
     assert_int_equal(config_parse("x", text, strlen(text), &defaults, &config, NULL), 0);
-    watcher_apply(world->watcher, config);
+    watcher_apply(world->watcher, config, true);
 }
 
 /* The daemon's only repository. */
@@ -69,7 +57,7 @@ static void apply(struct world *world, const char *text)
 
 static void daemon_start(struct world *world)
 {
-    static const struct watcher_handler handler = {.known = on_known, .moved = on_moved};
+    static const struct watcher_handler handler = {.known = on_known};
     const struct watcher_settings settings = {
         .repository = {.state = "/nowhere",
                        .program = "/nowhere/nodag-ingest-git",
@@ -187,7 +175,6 @@ static void test_first_look_and_quiet(void **state)
     assert_true(world.is_known);
     check_all_told(&world);
     assert_int_equal(count_told(&world), 2);
-    assert_int_equal(world.moved, 2);
     /* An hour of nothing: a look a minute, give or take a tenth, and no record. */
     size_t before = world.git.listed;
     loop_advance(world.loop, 3600000);
