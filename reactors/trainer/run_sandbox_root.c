@@ -204,10 +204,15 @@ static int enter(const char *root, struct error *error)
 
 int sandbox_enter_root(const struct sandbox *sandbox, struct error *error)
 {
-    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0)
+    int code = mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL);
+    if (code != 0 && errno == EINVAL)
+        return error_set(error, ERR_UNSUPPORTED,
+                         "the root folder is no mount point: this is a chroot, in which pivot_root "
+                         "cannot work; start it outside, or in a container");
+    if (code != 0)
         return fail(error, "detach", "/");
     if (mount("tmpfs", sandbox->root, "tmpfs", MS_NOSUID | MS_NODEV, ROOT_OPTIONS) != 0)
         return fail(error, "mount", sandbox->root);
-    int code = build(sandbox, error);
+    code = build(sandbox, error);
     return code == 0 ? enter(sandbox->root, error) : code;
 }

@@ -25,8 +25,16 @@ def nodag(bin_dir: Path, tmp_path_factory) -> Path:
     return make_nodag(tmp_path_factory.mktemp("nodag"), bin_dir)
 
 
+def is_in_chroot() -> bool:
+    """Whether the root folder is no mount point: there pivot_root(2) cannot work, and the supervisor refuses to run anything."""
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    return all(line.split()[4] != "/" for line in mounts)
+
+
 @pytest.fixture
 def bench(bin_dir: Path, nodag: Path, tmp_path: Path):
+    if is_in_chroot():
+        pytest.skip("the tests run in a chroot, where no sandbox can be made (pivot_root)")
     bench = Bench(tmp_path, bin_dir / "nodag-train-run", nodag)
     yield bench
     bench.end()
