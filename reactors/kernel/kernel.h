@@ -195,8 +195,8 @@ int kernel_new(struct loop *loop, struct bus *bus, struct metrics *metrics,
  * calls `drained(argument)`. Loop thread. */
 void kernel_drain(struct kernel *kernel, void (*drained)(void *argument), void *argument);
 
-/* Abandons everything and frees; NULL allowed. After kernel_drain, or in a simulated crash after
- * bus_memory_close. Loop thread. */
+/* Abandons everything and frees; NULL allowed. After kernel_drain, or in a simulated crash without it;
+ * before the bus is freed or closed in any case. Loop thread. */
 void kernel_free(struct kernel *kernel);
 DEFINE_CLEANUP(struct kernel *, kernel_free)
 
