@@ -31,10 +31,14 @@ def is_in_chroot() -> bool:
     return all(line.split()[4] != "/" for line in mounts)
 
 
-@pytest.fixture
-def bench(bin_dir: Path, nodag: Path, tmp_path: Path):
+@pytest.fixture(autouse=True)
+def _outside_a_chroot():
     if is_in_chroot():
         pytest.skip("the tests run in a chroot, where no sandbox can be made (pivot_root)")
+
+
+@pytest.fixture
+def bench(bin_dir: Path, nodag: Path, tmp_path: Path):
     bench = Bench(tmp_path, bin_dir / "nodag-train-run", nodag)
     yield bench
     bench.end()
