@@ -81,14 +81,25 @@ def forge(tmp_path_factory):
     made.end()
 
 
-@pytest.fixture(scope="module")
-def other_kafka(tmp_path_factory, bin_dir):
-    """A second broker, that no webhook ever reached."""
-    broker = LocalKafka(tmp_path_factory.mktemp("other-kafka"))
+def empty_kafka(folder: Path, bin_dir: Path):
+    """A broker of one's own: on the common one other tests' repositories have the same ids."""
+    broker = LocalKafka(folder)
     broker.start()
     run_program([bin_dir / "nodag-topics", "create", "--brokers", broker.brokers])
     yield broker
     broker.stop()
+
+
+@pytest.fixture(scope="module")
+def webhook_kafka(tmp_path_factory, bin_dir):
+    """A broker that only webhooks reach."""
+    yield from empty_kafka(tmp_path_factory.mktemp("webhook-kafka"), bin_dir)
+
+
+@pytest.fixture(scope="module")
+def other_kafka(tmp_path_factory, bin_dir):
+    """A broker that no webhook ever reached."""
+    yield from empty_kafka(tmp_path_factory.mktemp("other-kafka"), bin_dir)
 
 
 @pytest.fixture
@@ -154,16 +165,16 @@ def said(record):
     return [said(value) for value in record] if isinstance(record, list) else record
 
 
-def test_rest_and_webhooks_make_the_same_records(start_daemon, forge, command, topics_created, other_kafka, properties,
+def test_rest_and_webhooks_make_the_same_records(start_daemon, forge, command, webhook_kafka, other_kafka, properties,
                                                  tmp_path):
     def kafka_of(brokers: str) -> list:
         return ["--brokers", brokers, "--kafka-properties", properties]
 
     (tmp_path / "secret").write_text(SECRET, encoding="utf-8")
     door = start_daemon("nodag-ingest-github", "--listen", "127.0.0.1:0", "--secret-file", tmp_path / "secret",
-                        "--scope", "*", *kafka_of(topics_created.brokers))
-    issues, follower = Topic(topics_created.brokers, "issues"), Follower(topics_created.brokers, "nodag-historian")
-    start_daemon("nodag-historian", "--login", BOT, *kafka_of(topics_created.brokers))
+                        "--scope", "*", *kafka_of(webhook_kafka.brokers))
+    issues, follower = Topic(webhook_kafka.brokers, "issues"), Follower(webhook_kafka.brokers, "nodag-historian")
+    start_daemon("nodag-historian", "--login", BOT, *kafka_of(webhook_kafka.brokers))
     repository, repository_id = forge.repository()
     forge.sandbox.post("/_sandbox/hooks", {"repository": repository, "ping": False, "secret": SECRET,
                                            "url": f"http://127.0.0.1:{door.port}/webhooks/github",
