@@ -371,7 +371,6 @@ static void test_broken_mirror(void **state)
     bench_open(&bench);
     CLEANUP(mem_free) char *config = git_config_text(&bench.access);
     CLEANUP(mem_free) char *spoil = mem_format("rm -r %s/objects", bench.mirror);
-    CLEANUP(git_mirror_free) struct git_mirror *mirror = NULL;
     run(&bench, "git commit -q --allow-empty -m x");
     fetch_one(&bench, "refs/heads/main");
     run(&bench, spoil);

@@ -184,6 +184,7 @@ static void test_answers(void **state)
         CLEANUP(bed_free) struct bed *bed = bed_new(LONG_DEADLINE_MS);
         CLEANUP(admission_free)
         struct admission *admission = admission_of(bed, answers[i].trusted, answers[i].allowed);
+        assert_non_null(admission);
         CLEANUP(peer_free) struct peer *peer = send_request(bed, &answers[i].request);
         if (answers[i].status == 202) {
             wait_for_messages(bed, 1);

@@ -448,8 +448,8 @@ static void test_what_cannot_be_read_is_a_dead_letter(void **state)
         "{\"issue\":{\"number\":1}}",
         "{\"issue\":7,\"repository\":{\"id\":-1}}",
         /* about another issue than its key says */
-        "{\"issue\":{\"number\":2,\"title\":\"t\",\"state\":\"open\"},\"repository\":{\"id\":1,"
-        "\"full_name\":\"o/r\",\"private\":false}}",
+        ("{\"issue\":{\"number\":2,\"title\":\"t\",\"state\":\"open\"},\"repository\":{\"id\":1,"
+         "\"full_name\":\"o/r\",\"private\":false}}"),
     };
     fixture_start(fixture, 0);
     for (size_t i = 0; i < ARRAY_COUNT(values); i++) {

@@ -88,6 +88,7 @@ static void test_it_is_small(void **state)
     add(record, "kind/bug", true, "ann", 1);
     add(record, "area/notebooks", true, "nodag[bot]", 1);
     CLEANUP(mem_free) uint8_t *packed = packed_write(record, &bytes);
+    assert_non_null(packed);
     assert_true(bytes < 100);
 }
 
