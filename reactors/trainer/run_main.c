@@ -18,6 +18,7 @@
 #include "base/json_text.h"
 #include "base/memory.h"
 #include "base/option.h"
+#include "reactors/trainer/run_check.h"
 #include "reactors/trainer/run_directory.h"
 #include "reactors/trainer/run_sandbox.h"
 #include "reactors/trainer/run_supervisor.h"
@@ -38,6 +39,7 @@ struct main_settings {
     int64_t user;
     int64_t group;
     bool observe;
+    bool check;
 };
 
 /* Offsets into the settings, short enough to be read in the table. */
@@ -99,20 +101,25 @@ static const struct option_row main_rows[] = {
      .offset = AT(observe),
      .group = "Other",
      .help = "Run nothing: print as JSON what is seen of the run."},
+    {.name = "check",
+     .kind = OPTION_FLAG,
+     .offset = AT(check),
+     .help = "Run nothing, without RUN_DIR: tell whether a sandbox can be made on this machine "
+             "(status 0), or why not (status 1)."},
 };
 /* clang-format on */
 
 static const struct option_program program = {
     .name = "nodag-train-run",
     .summary = "run one training notebook, in a sandbox, and store what it leaves",
-    .usage = "[OPTION…] RUN_DIR",
+    .usage = "[OPTION…] RUN_DIR\n  nodag-train-run --check",
     .description = "The trainer starts it for each run. RUN_DIR holds run.json, which says what to "
                    "run; at the "
                    "end it holds result.json. Only one supervisor ever takes a directory.",
-    .examples = "  nodag-train-run --observe runs/labels-0123456789ab-1\n",
+    .examples = "  nodag-train-run --observe runs/labels-0123456789ab-1\n"
+                "  nodag-train-run --check\n",
     .rows = main_rows,
     .row_count = ARRAY_COUNT(main_rows),
-    .positional_least = 1,
     .positional_most = 1,
 };
 
@@ -177,17 +184,36 @@ static int supervise(const struct run_settings *settings)
     return code == 0 ? EXIT_STATUS_OK : fail(&error);
 }
 
+/* Where this executable is. */
+static int find_self(char ret_path[PATH_MAX], struct error *error)
+{
+    ssize_t bytes = readlink("/proc/self/exe", ret_path, PATH_MAX - 1);
+    if (bytes < 0)
+        return error_set(error, ERR_IO, "/proc/self/exe: %s", strerror(errno));
+    ret_path[bytes] = '\0';
+    return 0;
+}
+
+/* For people and scripts: the answer on standard output, a reason on standard error. */
+static int check(const struct main_settings *given)
+{
+    struct error error = {0};
+    char self[PATH_MAX];
+    const struct run_settings settings = {
+        .self = self, .uid = (uid_t)given->user, .gid = (gid_t)given->group};
+    if (find_self(self, &error) != 0 || run_check_sandbox(&settings, &error) != 0)
+        return fail(&error);
+    (void)puts("training runs can be kept apart on this machine");
+    return EXIT_STATUS_OK;
+}
+
 static int run_directory(const struct main_settings *given, const char *folder_given)
 {
     struct error error = {0};
     char self[PATH_MAX];
     int lock_fd = -1;
-    ssize_t bytes = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (bytes < 0) {
-        (void)error_set(&error, ERR_IO, "/proc/self/exe: %s", strerror(errno));
+    if (find_self(self, &error) != 0)
         return fail(&error);
-    }
-    self[bytes] = '\0';
     const char *slash = strrchr(self, '/');
     int room = slash != NULL ? (int)(slash - self) : 0;
     CLEANUP(mem_free) char *folder = realpath(folder_given, NULL);
@@ -232,5 +258,11 @@ int main(int argc, char **argv)
         return option_complain(&program, &error);
     if (what == OPTION_EXIT)
         return EXIT_STATUS_OK;
+    if (settings.check)
+        return check(&settings);
+    if (first == argc) {
+        (void)error_set(&error, ERR_USAGE, "RUN_DIR is missing: the folder that holds run.json");
+        return option_complain(&program, &error);
+    }
     return settings.observe ? observe(argv[first]) : run_directory(&settings, argv[first]);
 }

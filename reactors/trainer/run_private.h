@@ -56,6 +56,9 @@ enum run_step {
 /* The checkout below scratch. */
 #define RUN_CHECKOUT "repository"
 
+/* The verdict of too much output; one number: the limit in MiB, long long. */
+#define RUN_OUTPUT_REASON "output: the run wrote more than its limit of %lld MiB"
+
 /* A run under way. */
 struct run {
     unsigned magic;

@@ -11,10 +11,18 @@
  *          shown                     what the caller names
  *      pivot_root into it, the old root is unmounted, the tmpfs becomes read-only
  *
+ * Design: mounts are detached from the machine's and roots are changed at the root of the mount namespace. In a chroot that is elsewhere: setns(2)
+ * into the namespace that we are in already leads there, as it does nowhere but in a namespace of our own, and a chroot leads back to build what is
+ * seen. So a chroot gets the same sandbox as any other place, not a weaker one.
+ *
+ * Sources: pivot_root(2), setns(2) (a mount namespace: the root and the working directory become the namespace's), mount_setattr(2).
+ *
  * Invariant: what is not named here or by the caller is not there.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,12 +197,44 @@ static int build(const struct sandbox *sandbox, struct error *error)
     return code;
 }
 
+/* Makes the root of this mount namespace the root and working directory, where a chroot had hidden it. */
+static int go_to_namespace_root(struct error *error)
+{
+    int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    int code = fd >= 0 && setns(fd, CLONE_NEWNS) == 0
+                   ? 0
+                   : fail(error, "leave the chroot by", "/proc/self/ns/mnt");
+    if (fd >= 0)
+        (void)close(fd);
+    return code;
+}
+
+/* From here on no mount of this namespace reaches another. With `chroot_fd` not -1 the root is a chroot: there and back. */
+static int detach_mounts(int chroot_fd, struct error *error)
+{
+    int code = chroot_fd >= 0 ? go_to_namespace_root(error) : 0;
+    if (code == 0 && mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0)
+        code = fail(error, "detach", "/");
+    if (code == 0 && chroot_fd >= 0 &&
+        (fchdir(chroot_fd) != 0 || chroot(".") != 0 || chdir("/") != 0))
+        code = fail(error, "go back into", "the chroot");
+    return code;
+}
+
 /* pivot_root(2): with "." twice the old root lies on the new one, and is unmounted from there. */
-static int enter(const char *root, struct error *error)
+static int enter(const char *root, bool from_chroot, struct error *error)
 {
     struct mount_attr wanted = {.attr_set = MOUNT_ATTR_RDONLY};
-    if (chdir(root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0)
-        return fail(error, "enter", root);
+    int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int code = fd >= 0 ? 0 : fail(error, "open", root);
+    if (code == 0 && from_chroot)
+        code = go_to_namespace_root(error);
+    if (code == 0 && (fchdir(fd) != 0 || syscall(SYS_pivot_root, ".", ".") != 0))
+        code = fail(error, "enter", root);
+    if (fd >= 0)
+        (void)close(fd);
+    if (code != 0)
+        return code;
     if (umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)
         return fail(error, "leave", "the old root");
     if (mount_setattr(-1, "/", 0, &wanted, sizeof(wanted)) != 0)
@@ -202,17 +242,31 @@ static int enter(const char *root, struct error *error)
     return 0;
 }
 
+/* True if "/" is no mount point: statx(2) tells since Linux 5.8; mount_setattr is younger. */
+static int is_in_chroot(bool *ret_is, struct error *error)
+{
+    struct statx status;
+    if (statx(AT_FDCWD, "/", 0, STATX_BASIC_STATS, &status) != 0)
+        return fail(error, "look at", "/");
+    *ret_is = (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0;
+    return 0;
+}
+
 int sandbox_enter_root(const struct sandbox *sandbox, struct error *error)
 {
-    int code = mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL);
-    if (code != 0 && errno == EINVAL)
-        return error_set(error, ERR_UNSUPPORTED,
-                         "the root folder is no mount point: this is a chroot, in which pivot_root "
-                         "cannot work; start it outside, or in a container");
-    if (code != 0)
-        return fail(error, "detach", "/");
-    if (mount("tmpfs", sandbox->root, "tmpfs", MS_NOSUID | MS_NODEV, ROOT_OPTIONS) != 0)
-        return fail(error, "mount", sandbox->root);
-    code = build(sandbox, error);
-    return code == 0 ? enter(sandbox->root, error) : code;
+    bool in_chroot = false;
+    int code = is_in_chroot(&in_chroot, error);
+    int chroot_fd = code == 0 && in_chroot ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (code == 0 && in_chroot && chroot_fd < 0)
+        code = fail(error, "open", "/");
+    if (code == 0)
+        code = detach_mounts(chroot_fd, error);
+    if (chroot_fd >= 0)
+        (void)close(chroot_fd);
+    if (code == 0 &&
+        mount("tmpfs", sandbox->root, "tmpfs", MS_NOSUID | MS_NODEV, ROOT_OPTIONS) != 0)
+        code = fail(error, "mount", sandbox->root);
+    if (code == 0)
+        code = build(sandbox, error);
+    return code == 0 ? enter(sandbox->root, in_chroot, error) : code;
 }

@@ -253,6 +253,16 @@ int run_start_notebook(struct run *run, struct error *error)
     return code;
 }
 
+/* A file that would be larger than all output may be (RLIMIT_FSIZE) fails its write at once, before the watch can see it: the same verdict. */
+static void set_failure(struct run *run, const char *reason)
+{
+    if (strstr(reason, strerror(EFBIG)) != NULL)
+        run_set_verdict(run, RUN_FAILED, RUN_OUTPUT_REASON " (%s)",
+                        (long long)(run->spec.output_bytes >> 20), reason);
+    else
+        run_set_verdict(run, RUN_FAILED, "%s", reason);
+}
+
 /* Looks for a failed cell, whatever papermill's exit status was; true if there is one. */
 static bool find_failure(struct run *run)
 {
@@ -262,7 +272,7 @@ static bool find_failure(struct run *run)
     int code = run_output_read(run->scratch, RUN_OUT_NOTEBOOK, &text, &error);
     if (code == 0 && run_notebook_failure(text.data != NULL ? text.data : "", text.size_bytes,
                                           reason, sizeof(reason)))
-        run_set_verdict(run, RUN_FAILED, "%s", reason);
+        set_failure(run, reason);
     else if (code != 0 && code != ERR_NOT_FOUND)
         run_set_verdict(run, RUN_FAILED, "the executed notebook: %s", error.text);
     return run->has_verdict;

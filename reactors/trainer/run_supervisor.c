@@ -294,8 +294,7 @@ static void run_look_at_usage(struct run *run)
     int64_t output_bytes = usage.unnamed_bytes + run_watch_disk_bytes(run->log, most) +
                            run_watch_disk_bytes(run->scratch, most);
     if (output_bytes > most && run->step != STEP_VENV && run->step != STEP_PIP) {
-        run_set_verdict(run, RUN_FAILED, "output: the run wrote more than its limit of %lld MiB",
-                        (long long)(most >> 20));
+        run_set_verdict(run, RUN_FAILED, RUN_OUTPUT_REASON, (long long)(most >> 20));
         run_watch_kill(&processes);
     }
 }

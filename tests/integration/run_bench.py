@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -141,7 +140,7 @@ class Run:
         wait_until(lambda: text in self.said(), END_S, f"`{text}` in the log")
 
     def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()  # nothing, where it has ended by itself
         self.process.wait()
 
     def artefact(self, name: str) -> str:

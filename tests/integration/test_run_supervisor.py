@@ -26,15 +26,9 @@ def nodag(bin_dir: Path, tmp_path_factory) -> Path:
 
 
 def is_in_chroot() -> bool:
-    """Whether the root folder is no mount point: there pivot_root(2) cannot work, and the supervisor refuses to run anything."""
+    """Whether the root folder is no mount point."""
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     return all(line.split()[4] != "/" for line in mounts)
-
-
-@pytest.fixture(autouse=True)
-def _outside_a_chroot():
-    if is_in_chroot():
-        pytest.skip("the tests run in a chroot, where no sandbox can be made (pivot_root)")
 
 
 @pytest.fixture
@@ -194,12 +188,23 @@ def test_daemonised_process(bench: Bench):
     assert processes_with(word) == []
 
 
+@pytest.fixture
+def deaf_store():
+    """An S3 endpoint that takes connections and never answers: whoever uploads, uploads for ever."""
+    import socket
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
 @pytest.mark.parametrize("step", ["fetch", "checkout", "dataset", "python", "environment", "notebook", "report", "upload", "clean"])
-def test_supervisor_killed(bench: Bench, step: str):
+def test_supervisor_killed(bench: Bench, deaf_store: str, step: str):
     """SIGKILL in each step: seen as GONE, and nothing of the run lives on."""
     word = f"run-of-{bench.folder.name}"
+    keys = bench.folder / "keys.yaml"
+    keys.write_text(f"access_key_id: me\nsecret_access_key: {SECRET}\n", encoding="utf-8")
+    spec = {"artefacts": {"url": "s3://bucket", "endpoint": deaf_store, "credentials_file": str(keys)}} if step == "upload" else {}
     run = bench.make(f"import subprocess\nsubprocess.Popen(['sleep', '3000'], start_new_session=True, env={{'X': '{word}'}})\n"
-                     "print('marked-' + 'now', flush=True)", "import time\nif %r == 'notebook': time.sleep(600)" % step, WRITE_ALL).start()
+                     "print('marked-' + 'now', flush=True)", "import time\nif %r == 'notebook': time.sleep(600)" % step, WRITE_ALL, **spec).start()
     wait_until(lambda: run.step() == step or run.process.poll() is not None or
                (step in ("checkout", "dataset", "python", "environment", "fetch", "clean") and run.step() not in ("", step)), END_S, step)
     if step == "notebook":
@@ -257,6 +262,7 @@ def sandbox(program: Path, folder: Path, *command, shown: tuple = ()) -> list[st
     """The command line of a sandbox around a command, without a run."""
     for name in ("root", "scratch/tmp", "scratch/shm"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "scratch" / "tmp").chmod(0o777)  # the run's user writes there
     settings = {"root": str(folder / "root"), "scratch": str(folder / "scratch"), "folder": "/", "uid": 62001, "gid": 62001,
                 "network": False, "memory_bytes": 1 << 42, "file_bytes": 1 << 30,
                 "shown": [{"from": str(path), "to": str(path), "writable": False} for path in shown]}
@@ -298,6 +304,41 @@ def test_sandbox_without_root(bin_dir: Path, open_folder: Path):
     assert int(processes) <= 5 and interfaces == "1" and said == "written"
 
 
+CHROOT = """
+set -e
+cd "$1"
+mkdir usr etc proc dev tmp programs work
+for name in bin sbin lib lib32 lib64 libx32; do [ ! -L /$name ] || ln -s "$(readlink /$name)" $name; done
+for name in usr etc dev; do mount --rbind /$name $name; done
+mount -t proc proc proc
+mount --bind "$2" programs
+mkdir -p work/root work/scratch/tmp work/scratch/shm
+chmod -R 777 work
+shift 2
+exec chroot . "$@"
+"""
+
+
+def test_sandbox_in_a_chroot(bin_dir: Path, open_folder: Path):
+    """Where the root folder is no mount point the sandbox is the same: nothing of the chroot, nor of what is around it, is seen."""
+    import os
+    import subprocess
+    if is_in_chroot() or os.geteuid() != 0:
+        pytest.skip("needs root outside a chroot (in one, all the other tests show it)")
+    (open_folder / "secret").write_text(SECRET, encoding="utf-8")
+    root = open_folder / "system"
+    root.mkdir()
+    script = f"ls / /work {open_folder} / /.. /proc/1/root/work 2>&1; cat /../../../../{open_folder}/secret; id -u; touch /usr/x; echo written > /tmp/file && cat /tmp/file"
+    inner = sandbox(Path("/programs/nodag-train-run"), Path("/work"), "sh", "-c", script)
+    for index, word in enumerate(inner):
+        inner[index] = word.replace(str(root), "")
+    done = subprocess.run(["unshare", "-m", "sh", "-c", CHROOT, "sh", str(root), str(bin_dir), *inner], capture_output=True,
+                          text=True, timeout=60, check=False, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ASAN_OPTIONS": "detect_leaks=0"})
+    assert done.returncode == 0 and "written" in done.stdout, done.stdout + done.stderr
+    assert SECRET not in done.stdout and "62001" in done.stdout and "Read-only" in done.stderr
+    assert "programs" not in done.stdout and "system" not in done.stdout, done.stdout
+
+
 def test_sandbox_that_cannot_be_made(bin_dir: Path, tmp_path: Path):
     """Where the kernel refuses namespaces (here: within a sandbox) nothing runs, and the reason says what to do."""
     import subprocess
@@ -307,6 +348,22 @@ def test_sandbox_that_cannot_be_made(bin_dir: Path, tmp_path: Path):
     done = subprocess.run(outer, capture_output=True, text=True, timeout=60, check=False, env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 125 and "it ran" not in done.stdout
     assert "no namespaces (Operation not permitted)" in done.stderr and "CAP_SYS_ADMIN" in done.stderr
+
+
+def test_check(bin_dir: Path, tmp_path: Path):
+    """Says whether runs can be kept apart here, by trying; in a sandbox they cannot."""
+    import os
+    import subprocess
+    program = bin_dir / "nodag-train-run"
+    options = {"capture_output": True, "text": True, "timeout": 60, "check": False}
+    done = subprocess.run([program, "--check"], env={**os.environ, "TMPDIR": str(tmp_path)}, **options)
+    assert done.returncode == 0 and "can be kept apart" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
+    inner = sandbox(program, tmp_path / "outer", "sh", "-c", "ulimit -S -d unlimited; exec \"$0\" --check", program, shown=(bin_dir,))
+    done = subprocess.run(inner, env={"PATH": "/usr/bin:/bin", "ASAN_OPTIONS": "detect_leaks=0"}, **options)
+    assert done.returncode == 1 and "no sandbox can be made here" in done.stderr
+    done = subprocess.run([program], **options)
+    assert done.returncode == 2 and "RUN_DIR is missing" in done.stderr
 
 
 def test_commit_not_there(bench: Bench):
