@@ -99,7 +99,7 @@ static const struct option_program program = {
         "error.",
     .examples =
         "nodag dataset kubeflow-labels > data.jsonl\n"
-        "nodag model train --data data.jsonl --out m.nodag\n"
+        "nodag model train --data data.jsonl --model label.model\n"
         "nodag dataset kubeflow-labels --specs documents/ --format csv --offsets-out offsets.json",
     .rows = rows,
     .row_count = ARRAY_COUNT(rows),
