@@ -408,12 +408,21 @@ static void real_abandon(struct children *interface, struct child *child)
         child_signal_group(child, SIGKILL);
 }
 
+static pid_t real_process_id(const struct children *interface, const struct child *child)
+{
+    (void)interface;
+    assert(child->magic == CHILD_MAGIC);
+    return child->pid;
+}
+
 struct children *children_new(struct loop *loop, size_t running_max)
 {
     assert(running_max >= 1 && running_max <= CHILD_RUNNING_MAX);
     struct real_children *children = MEM_NEW(struct real_children);
-    children->children =
-        (struct children){.start = real_start, .stop = real_stop, .abandon = real_abandon};
+    children->children = (struct children){.start = real_start,
+                                           .stop = real_stop,
+                                           .abandon = real_abandon,
+                                           .process_id = real_process_id};
     children->magic = CHILDREN_MAGIC;
     children->loop = loop;
     children->last_link = &children->first;
@@ -449,11 +458,6 @@ void children_free(struct children *interface)
     child_guard_end(&children->guard);
     children->magic = 0;
     free(children);
-}
-
-pid_t child_process_id(const struct child *child)
-{
-    return child->pid;
 }
 
 size_t children_running(const struct children *interface)

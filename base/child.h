@@ -1,7 +1,7 @@
 /*
  * Child processes with deadlines, on the loop: git's network work, and later training runs.
  *
- * Design: `struct children` is a narrow interface (three function pointers), so that the simulation can play the
+ * Design: `struct children` is a narrow interface (function pointers), so that the simulation can play the
  * children. The real one starts each child as the leader of a session and process group of its own:
  *
  *      child_start ─▶ waits for a place ─▶ runs ──exits──▶ rest of its group: SIGKILL ─▶ done(result)
@@ -108,6 +108,8 @@ struct children {
     void (*stop)(struct children *children, struct child *child);
     /* See child_abandon. */
     void (*abandon)(struct children *children, struct child *child);
+    /* See child_process_id; NULL: these children are no processes. */
+    pid_t (*process_id)(const struct children *children, const struct child *child);
 };
 
 /*
@@ -125,9 +127,6 @@ size_t children_running(const struct children *children);
 
 /* Returns how many wait for a place. Loop thread. */
 size_t children_waiting(const struct children *children);
-
-/* Returns the process of a child of the real implementation, also its group and session; 0 while it waits. Loop thread. */
-pid_t child_process_id(const struct child *child);
 
 /*
  * Starts a child as soon as there is a place; `done(argument, …)` runs later. Returns a borrowed handle.
@@ -149,6 +148,15 @@ static inline void child_stop(struct children *children, struct child *child)
 static inline void child_abandon(struct children *children, struct child *child)
 {
     children->abandon(children, child);
+}
+
+/*
+ * Returns the process of a child, also its group and session; 0 while it waits, or where children are no
+ * processes. Loop thread.
+ */
+static inline pid_t child_process_id(const struct children *children, const struct child *child)
+{
+    return children->process_id != NULL ? children->process_id(children, child) : 0;
 }
 
 #endif

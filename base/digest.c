@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/memory.h"
 
 /* Guards against a struct of another type that came through a cast, or one that was freed. */
@@ -118,25 +119,14 @@ void digest_to_text(const uint8_t digest[DIGEST_BYTES], char ret_text[DIGEST_TEX
     ret_text[DIGEST_TEXT_BYTES - 1] = '\0';
 }
 
-static int digest_digit_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F')
-        return digit - 'A' + 10;
-    return -1;
-}
-
 int digest_from_text(const char *text, size_t text_bytes, uint8_t ret_digest[DIGEST_BYTES])
 {
     if (text_bytes != DIGEST_TEXT_BYTES - 1)
         return ERR_INPUT;
     uint8_t digest[DIGEST_BYTES];
     for (size_t i = 0; i < DIGEST_BYTES; i++) {
-        int high = digest_digit_value(text[2 * i]);
-        int low = digest_digit_value(text[2 * i + 1]);
+        int high = hex_value(text[2 * i]);
+        int low = hex_value(text[2 * i + 1]);
         if (high < 0 || low < 0)
             return ERR_INPUT;
         digest[i] = (uint8_t)(high * 16 + low);

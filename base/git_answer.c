@@ -38,15 +38,9 @@ static bool component_is_valid(const char *text, size_t bytes)
     return bytes < lock_bytes || memcmp(text + bytes - lock_bytes, lock, lock_bytes) != 0;
 }
 
-static bool is_utf8(const char *text, size_t bytes)
-{
-    struct utf8 utf8 = {0};
-    return utf8_feed(&utf8, (const uint8_t *)text, bytes) == bytes && utf8.left == 0;
-}
-
 bool git_ref_is_valid(const char *ref, size_t ref_bytes)
 {
-    if (ref_bytes >= GIT_REF_BYTES || ref_bytes <= 10 || !is_utf8(ref, ref_bytes))
+    if (ref_bytes >= GIT_REF_BYTES || ref_bytes <= 10 || !utf8_is_valid(ref, ref_bytes))
         return false;
     if (memcmp(ref, "refs/heads/", 11) != 0 && memcmp(ref, "refs/tags/", 10) != 0)
         return false;

@@ -39,7 +39,8 @@ struct http_header {
 };
 
 /* Keys for AWS Signature Version 4, which S3 and what behaves as S3 ask for; texts borrowed until
- * http_send returns, and never part of an error's text. */
+ * http_send returns, and never part of an error's text. A streamed body of a megabyte or more is then sent only when the server
+ * asks for it, or says nothing for a second: it may refuse before (RFC 9110 §10.1.1). */
 struct http_aws_signature {
     const char *region;            /* e.g. eu-central-1 */
     const char *service;           /* e.g. s3 */
@@ -72,8 +73,9 @@ struct http_request {
     struct http_stream stream;            /* bodies that are not held; zero: none */
     const struct http_aws_signature *aws; /* how to sign; NULL: not at all */
     int64_t timeout_ms;                   /* total; 0: HTTP_CLIENT_TIMEOUT_MS */
-    size_t body_max_bytes;                /* of the answer; 0: HTTP_CLIENT_BODY_MAX_BYTES */
-    int redirects_max;                    /* 0: HTTP_CLIENT_REDIRECTS_MAX; -1: follow none */
+    int64_t stall_ms; /* longest time in which no byte moves, to the second; 0: no such limit */
+    size_t body_max_bytes; /* of the answer; 0: HTTP_CLIENT_BODY_MAX_BYTES */
+    int redirects_max;     /* 0: HTTP_CLIENT_REDIRECTS_MAX; -1: follow none */
 };
 
 /* An answer; borrowed, valid during the callback. */

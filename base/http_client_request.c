@@ -101,9 +101,13 @@ static void call_set_headers(struct http_call *call, const struct http_request *
         call_add_header(call, request->headers[i].name, request->headers[i].value);
         has_type = has_type || strcasecmp(request->headers[i].name, "Content-Type") == 0;
     }
-    /* What libcurl would add by itself: an Expect that costs a round trip, and a form's type. */
-    call->headers = curl_slist_append(call->headers, "Expect:");
-    if (!has_type)
+    /*
+     * What libcurl would add by itself: an Expect that costs a round trip, and a form's type. Not where libcurl signs: before 8.3 it
+     * signs, as empty, what is suppressed here, and strict servers refuse a signature over headers that are not there.
+     */
+    if (request->aws == NULL)
+        call->headers = curl_slist_append(call->headers, "Expect:");
+    if (!has_type && request->aws == NULL)
         call->headers = curl_slist_append(call->headers, "Content-Type:");
     http_check_easy(curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers));
 }
@@ -114,7 +118,7 @@ static void call_set_stream(struct http_call *call, const struct http_request *r
     call->stream = request->stream;
     if (call->stream.read == NULL)
         return;
-    assert(request->body == NULL && request->body_bytes > 0);
+    assert(request->body == NULL);
     CURL *easy = call->easy;
     http_check_easy(curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L));
     http_check_easy(curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_body_room));
@@ -184,7 +188,7 @@ static curl_socket_t on_open_socket(void *argument, curlsocktype purpose,
 }
 
 /* What every request has in common. */
-static void call_set_policy(struct http_call *call)
+static void call_set_policy(struct http_call *call, const struct http_request *request)
 {
     CURL *easy = call->easy;
     const struct curl_client *client = call->client;
@@ -195,6 +199,11 @@ static void call_set_policy(struct http_call *call)
     http_check_easy(curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2));
     /* Else a name look-up that is cut off would be waited for, and the loop with it. */
     http_check_easy(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
+    if (request->stall_ms > 0) {
+        http_check_easy(curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L));
+        http_check_easy(curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                                         (long)((request->stall_ms + 999) / 1000)));
+    }
     http_check_easy(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer_bytes));
     http_check_easy(curl_easy_setopt(easy, CURLOPT_WRITEDATA, call));
     http_check_easy(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header_bytes));
@@ -212,7 +221,7 @@ static void call_set_policy(struct http_call *call)
 
 void http_call_prepare(struct http_call *call, const struct http_request *request)
 {
-    call_set_policy(call);
+    call_set_policy(call, request);
     call_set_headers(call, request);
     call_set_stream(call, request);
     call_set_method(call, request);

@@ -44,7 +44,7 @@ size_t json_escape(const char *text, size_t text_bytes, char ret_escaped[JSON_ES
 {
     static const char short_names[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs: character, its letter */
     unsigned char first = (unsigned char)text[0];
-    size_t length = utf8_sequence_bytes((const uint8_t *)text, text_bytes);
+    size_t length = utf8_sequence_bytes(text, text_bytes);
     if (length == 0) {
         (void)snprintf(ret_escaped, JSON_ESCAPE_BYTES, "\xef\xbf\xbd"); /* U+FFFD */
         return 1;

@@ -255,6 +255,11 @@ struct loop *loop_new_simulated(uint64_t seed, int64_t wall_ms)
     return loop;
 }
 
+void loop_move_wall(struct loop *loop, int64_t change_ms)
+{
+    loop->simulated_start_wall_ms += change_ms;
+}
+
 void loop_free(struct loop *loop)
 {
     if (loop == NULL)

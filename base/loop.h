@@ -55,6 +55,9 @@ struct loop *loop_new_real(void);
  * `seed`; owned. */
 struct loop *loop_new_simulated(uint64_t seed, int64_t wall_ms);
 
+/* Somebody sets the wall clock of a simulated loop by `change_ms`, forward or back; timers do not notice. Loop thread. */
+void loop_move_wall(struct loop *loop, int64_t change_ms);
+
 /* Frees the loop; its timers and descriptors must have been freed before. NULL allowed. Loop
  * thread. */
 void loop_free(struct loop *loop);

@@ -111,6 +111,13 @@ enum option_result {
 int option_parse(const struct option_program *program, int argc, char **argv, void *settings,
                  int *ret_first, enum option_result *ret_result, struct error *error) MUST_CHECK;
 
+/*
+ * option_parse for a main function: says what is wrong. Returns true if the program shall run, else `*ret_status` is
+ * what to exit with. `ret_first` may be NULL where nothing is positional. Before threads.
+ */
+bool option_begin(const struct option_program *program, int argc, char **argv, void *settings,
+                  int *ret_first, int *ret_status) MUST_CHECK;
+
 /* Prints `--help` of the program to `stream`. Any thread. */
 void option_print_help(const struct option_program *program, FILE *stream);
 

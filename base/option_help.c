@@ -294,3 +294,16 @@ int option_complain(const struct option_program *program, const struct error *er
     fprintf(stderr, "%s: %s\nTry '%s --help'.\n", program->name, error->text, program->name);
     return EXIT_STATUS_USAGE;
 }
+
+bool option_begin(const struct option_program *program, int argc, char **argv, void *settings,
+                  int *ret_first, int *ret_status)
+{
+    struct error error = {0};
+    enum option_result result = OPTION_RUN;
+    int first = 0;
+    int code = option_parse(program, argc, argv, settings, &first, &result, &error);
+    *ret_status = code != 0 ? option_complain(program, &error) : EXIT_STATUS_OK;
+    if (ret_first != NULL)
+        *ret_first = first;
+    return code == 0 && result == OPTION_RUN;
+}

@@ -6,7 +6,6 @@
  */
 #include "base/utf8.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 /* Bytes looked at together. */
@@ -15,42 +14,12 @@
 /* The bit that no ASCII byte has, for each byte of a word. */
 #define WORD_NOT_ASCII 0x8080808080808080u
 
-/* What the second and later bytes of a sequence are, where the first does not narrow it. */
-#define UTF8_TAIL_LEAST 0x80
-/* See above. */
-#define UTF8_TAIL_MOST 0xbf
-
 /* Returns true if the next WORD_BYTES bytes are all ASCII. */
 static bool is_ascii_word(const uint8_t *bytes)
 {
     uint64_t word;
     memcpy(&word, bytes, sizeof(word));
     return (word & WORD_NOT_ASCII) == 0;
-}
-
-/* Takes the first byte of a sequence (Unicode 15, table 3-7). Returns false if none begins so. */
-static bool utf8_begin(struct utf8 *utf8, uint8_t byte)
-{
-    utf8->least = UTF8_TAIL_LEAST;
-    utf8->most = UTF8_TAIL_MOST;
-    if (byte >= 0xc2 && byte <= 0xdf) {
-        utf8->left = 1;
-    } else if (byte >= 0xe0 && byte <= 0xef) {
-        utf8->left = 2;
-        if (byte == 0xe0)
-            utf8->least = 0xa0; /* shorter forms are overlong */
-        if (byte == 0xed)
-            utf8->most = 0x9f; /* beyond lie the surrogates */
-    } else if (byte >= 0xf0 && byte <= 0xf4) {
-        utf8->left = 3;
-        if (byte == 0xf0)
-            utf8->least = 0x90; /* shorter forms are overlong */
-        if (byte == 0xf4)
-            utf8->most = 0x8f; /* beyond lies nothing */
-    } else {
-        return false;
-    }
-    return true;
 }
 
 size_t utf8_feed(struct utf8 *utf8, const uint8_t *bytes, size_t byte_count)
@@ -75,17 +44,10 @@ size_t utf8_feed(struct utf8 *utf8, const uint8_t *bytes, size_t byte_count)
     return byte_count;
 }
 
-size_t utf8_sequence_bytes(const uint8_t *bytes, size_t byte_count)
+bool utf8_is_valid(const void *bytes, size_t byte_count)
 {
     struct utf8 utf8 = {0};
-    if (byte_count == 0)
-        return 0;
-    if (bytes[0] < 0x80)
-        return 1;
-    if (!utf8_begin(&utf8, bytes[0]) || utf8.left >= byte_count)
-        return 0;
-    size_t rest = utf8.left;
-    return utf8_feed(&utf8, bytes + 1, rest) == rest ? 1 + rest : 0;
+    return utf8_feed(&utf8, bytes, byte_count) == byte_count && utf8.left == 0;
 }
 
 void utf8_clean(char *text)

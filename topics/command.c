@@ -9,18 +9,13 @@
 bool command_begin(const struct option_program *program, int argc, char **argv, void *settings,
                    int *ret_first, int *ret_status)
 {
-    struct error error = {0};
-    enum option_result result = OPTION_RUN;
-    int code = option_parse(program, argc, argv, settings, ret_first, &result, &error);
-    *ret_status = EXIT_STATUS_OK;
-    if (code != 0)
-        *ret_status = option_complain(program, &error);
+    bool runs = option_begin(program, argc, argv, settings, ret_first, ret_status);
     /*
      * librdkafka's own lines would stand between those of the command, which tells its failures
      * itself.
      */
     log_configure(program->name, LOG_LEVEL_ERROR);
-    return code == 0 && result == OPTION_RUN;
+    return runs;
 }
 
 int command_fail(const struct option_program *program, const struct error *error)

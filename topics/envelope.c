@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/utf8.h"
 
 /* The only version of CloudEvents that is written and read. */
 #define ENVELOPE_SPECVERSION "1.0"
@@ -60,55 +61,17 @@ bool text_equals(struct text text, const char *string)
            memcmp(text.data, string, text.bytes) == 0;
 }
 
-/*
- * Returns the length of the well-formed UTF-8 sequence at `bytes` (Unicode 15, table 3-7), 0 if
- * there is none, and its code point.
- */
-static size_t utf8_sequence(const uint8_t *bytes, size_t left, uint32_t *ret_code_point)
-{
-    static const struct {
-        uint8_t first_least, first_most;   /* range of the first byte */
-        uint8_t second_least, second_most; /* range of the second */
-        uint8_t length;
-        uint8_t first_mask; /* payload bits of the first byte */
-    } forms[] = {
-        {0x00, 0x7f, 0, 0, 1, 0x7f},       {0xc2, 0xdf, 0x80, 0xbf, 2, 0x1f},
-        {0xe0, 0xe0, 0xa0, 0xbf, 3, 0x0f}, {0xe1, 0xec, 0x80, 0xbf, 3, 0x0f},
-        {0xed, 0xed, 0x80, 0x9f, 3, 0x0f}, {0xee, 0xef, 0x80, 0xbf, 3, 0x0f},
-        {0xf0, 0xf0, 0x90, 0xbf, 4, 0x07}, {0xf1, 0xf3, 0x80, 0xbf, 4, 0x07},
-        {0xf4, 0xf4, 0x80, 0x8f, 4, 0x07},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(forms); i++) {
-        if (bytes[0] < forms[i].first_least || bytes[0] > forms[i].first_most)
-            continue;
-        size_t length = forms[i].length;
-        if (length > left)
-            return 0;
-        if (length > 1 && (bytes[1] < forms[i].second_least || bytes[1] > forms[i].second_most))
-            return 0;
-        uint32_t code_point = bytes[0] & forms[i].first_mask;
-        for (size_t k = 1; k < length; k++) {
-            if ((bytes[k] & 0xc0) != 0x80)
-                return 0;
-            code_point = code_point << 6 | (bytes[k] & 0x3f);
-        }
-        *ret_code_point = code_point;
-        return length;
-    }
-    return 0;
-}
-
 /* CloudEvents 1.0.2, type system, String: no U+0000–U+001F and no U+007F–U+009F. */
-static bool is_control(uint32_t code_point)
+static bool is_control(const char *character, size_t character_bytes)
 {
+    uint32_t code_point = utf8_code_point(character, character_bytes);
     return code_point <= 0x1f || (code_point >= 0x7f && code_point <= 0x9f);
 }
 
 size_t text_printable_bytes(const char *bytes, size_t left)
 {
-    uint32_t code_point = 0;
-    size_t length = utf8_sequence((const uint8_t *)bytes, left, &code_point);
-    return length > 0 && !is_control(code_point) ? length : 0;
+    size_t length = utf8_sequence_bytes(bytes, left);
+    return length > 0 && !is_control(bytes, length) ? length : 0;
 }
 
 /* Checks one value against the rules of strictness. */
@@ -126,12 +89,11 @@ static int check_value(const char *header, const char *value, size_t value_bytes
             at++;
             continue;
         }
-        uint32_t code_point = 0;
-        size_t length = utf8_sequence((const uint8_t *)value + at, value_bytes - at, &code_point);
+        size_t length = utf8_sequence_bytes(value + at, value_bytes - at);
         if (length == 0)
             return error_set(error, ERR_INPUT, "header %s is not valid UTF-8 at byte %zu", header,
                              at);
-        if (is_control(code_point))
+        if (is_control(value + at, length))
             return error_set(error, ERR_INPUT, "header %s has a control character at byte %zu",
                              header, at);
         at += length;

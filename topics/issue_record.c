@@ -116,6 +116,11 @@ bool issue_record_is_live(const struct issue_record *record)
     return !issue_gone_is_final(record->gone) && record->as_of.time_ms > record->gone_since.time_ms;
 }
 
+bool issue_record_keeps_name(const struct issue_record *record, int64_t time_ms)
+{
+    return record->erased_ms == 0 && time_ms > record->names_erased_ms;
+}
+
 /* Returns true if the first happened after the second. */
 static bool stamp_is_after(const struct issue_stamp *first, const struct issue_stamp *second)
 {

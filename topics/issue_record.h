@@ -7,7 +7,8 @@
  *  "labels":[{"name":"kind/bug","by":"person","listed":true,
  *             "added":{"by":"person","login":"ann","at":"…","offset":41,"ids":["…"]},"removed":null}],
  *  "removed":[{"name":"area/x","by":"person","listed":false,"added":{…},"removed":{…}}],
- *  "as_of":{"at":"…","offset":41,"ids":["…"]},"gone":null}
+ *  "as_of":{"at":"…","offset":41,"ids":["…"]},"gone":null,
+ *  "erased_at":null,"names_erased_at":null}
  *
  * `labels` are those that it carries; `by` says who put each there: person, this bot, other bot,
  * unknown. `removed` are those that it carried once; `by` says who took each away. body, state_reason,
@@ -21,12 +22,14 @@
  *      as_of          → text, state, names, and which labels were `listed` then
  *      labels[].added → who put the label there last        labels[].removed → who took it away last
  *      gone           → since when it is gone, and why; what came later made it live again
+ *      erased_at      → since when title and body are empty and nobody is named, for good: the first request counts
+ *      names_erased_at → who acted on labels up to then is not named: the last request counts
  *
  * A tombstone has the same envelope: its type (ISSUE_GONE_TYPE + reason) says why, its ce_time since
  * when.
  *
  * Invariants: decode(encode(r)) == r; equal records are equal bytes; labels are sorted by name, each
- * once; members are the ones above, a new meaning is a new schema version (ce_dataschema).
+ * once; an erased record holds no text and names nobody; members are the ones above, a new meaning is a new schema version (ce_dataschema).
  */
 #ifndef NODAG_TOPICS_ISSUE_RECORD_H
 #define NODAG_TOPICS_ISSUE_RECORD_H
@@ -145,6 +148,8 @@ struct issue_record {
     size_t label_count;            /* of them */
     struct issue_stamp gone_since; /* never: it never was gone */
     enum issue_gone gone;          /* why, at gone_since */
+    int64_t erased_ms;             /* text and names were erased at a request, since 1970; 0: not */
+    int64_t names_erased_ms;       /* of actions up to then nobody is named; 0: of all */
 };
 
 /* Makes an empty record of an issue; owned. Any thread. */
@@ -156,6 +161,12 @@ DEFINE_CLEANUP(struct issue_record *, issue_record_free)
 
 /* Frees the title and body; both are absent afterwards. Any thread. */
 void issue_record_drop_texts(struct issue_record *record);
+
+/*
+ * Returns true if the record may name who did something to a label at a time: neither its text nor such
+ * names were erased. Any thread.
+ */
+bool issue_record_keeps_name(const struct issue_record *record, int64_t time_ms);
 
 /* Returns what stands for a ce_id in stamps. Any thread. */
 uint64_t issue_hash_id(const char *id, size_t id_bytes);

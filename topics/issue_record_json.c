@@ -29,6 +29,12 @@ static json_t *write_time(int64_t time_ms)
     return json_string(text);
 }
 
+/* The time of a request; null where there was none. */
+static json_t *write_mark(int64_t time_ms)
+{
+    return write_time(time_ms > 0 ? time_ms : -1);
+}
+
 static json_t *write_text(const struct issue_text *text)
 {
     json_t *written = text->data == NULL ? json_null() : json_stringn(text->data, text->bytes);
@@ -97,7 +103,7 @@ char *issue_record_encode(const struct issue_record *record, size_t *ret_bytes)
     CLEANUP(json_release)
     json_t *value = json_pack(
         "{s:{s:I, s:s, s:I, s:b}, s:I, s:o, s:o, s:s, s:s?, s:o, s:o, s:o, s:{s:s, s:s?}, s:o, "
-        "s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o, s:o}",
         "repository", "id", (json_int_t)record->repository_id, "name", record->repository,
         "owner_id", (json_int_t)record->owner_id, "private", record->is_private ? 1 : 0, "number",
         (json_int_t)record->number, "title", write_text(&record->title), "body",
@@ -106,7 +112,8 @@ char *issue_record_encode(const struct issue_record *record, size_t *ret_bytes)
         "closed_at", write_time(record->closed_ms), "author", "by",
         issue_actor_name(record->author), "login", record->author_login, "labels",
         write_labels(record, true), "removed", write_labels(record, false), "as_of", as_of, "gone",
-        write_gone(record));
+        write_gone(record), "erased_at", write_mark(record->erased_ms), "names_erased_at",
+        write_mark(record->names_erased_ms));
     assert(value != NULL);
     return json_write(value, ret_bytes);
 }
@@ -284,6 +291,39 @@ static int read_gone(const json_t *value, struct issue_record *record, struct er
     return read_stamp(object, &record->gone_since, error);
 }
 
+/* Records of before there were such marks have none. */
+static int read_marks(const json_t *value, struct issue_record *record, struct error *error)
+{
+    int64_t erased_ms = -1;
+    int64_t names_ms = -1;
+    int code = read_time(value, "erased_at", &erased_ms, error);
+    if (code == 0)
+        code = read_time(value, "names_erased_at", &names_ms, error);
+    if (code == 0 && (erased_ms == 0 || names_ms == 0))
+        code = error_set(error, ERR_INPUT, "the time of an erasure is not after 1970");
+    if (code != 0)
+        return code;
+    record->erased_ms = erased_ms > 0 ? erased_ms : 0;
+    record->names_erased_ms = names_ms > 0 ? names_ms : 0;
+    return 0;
+}
+
+/* What was erased must not stand there. */
+static int check_erased(const struct issue_record *record, struct error *error)
+{
+    bool is_clean =
+        record->erased_ms == 0 ||
+        (record->title.bytes == 0 && record->body.data == NULL && record->author_login == NULL);
+    for (size_t i = 0; i < record->label_count && is_clean; i++) {
+        const struct issue_label *label = &record->labels[i];
+        is_clean = (label->added.login == NULL ||
+                    issue_record_keeps_name(record, label->added.stamp.time_ms)) &&
+                   (label->removed.login == NULL ||
+                    issue_record_keeps_name(record, label->removed.stamp.time_ms));
+    }
+    return is_clean ? 0 : error_set(error, ERR_INPUT, "it is erased, and yet has text or names");
+}
+
 static int read_snapshot(const json_t *value, struct issue_record *record, struct error *error)
 {
     const json_t *repository = json_object_get(value, "repository");
@@ -326,12 +366,16 @@ static int read_record(const json_t *value, struct issue_record *record, struct 
     if (code == 0)
         code = read_gone(value, record, error);
     if (code == 0)
+        code = read_marks(value, record, error);
+    if (code == 0)
         code = read_labels(value, "labels", record, error);
     if (code == 0)
         code = read_labels(value, "removed", record, error);
     if (code == 0)
         code = check_labels(value, "labels", true, record, error);
-    return code == 0 ? check_labels(value, "removed", false, record, error) : code;
+    if (code == 0)
+        code = check_labels(value, "removed", false, record, error);
+    return code == 0 ? check_erased(record, error) : code;
 }
 
 int issue_record_decode(const char *key, size_t key_bytes, const char *value, size_t value_bytes,

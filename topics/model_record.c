@@ -3,7 +3,6 @@
  */
 #include "topics/model_record.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,28 +11,15 @@
 #include "base/memory.h"
 
 /* Every text member of the outermost object. */
-static const struct {
-    const char *name; /* in JSON */
-    size_t offset;    /* in struct model_record */
-    bool may_be_empty;
-} texts[] = {
-    {"model", offsetof(struct model_record, model), false},
-    {"version", offsetof(struct model_record, version), false},
-    {"run", offsetof(struct model_record, run), false},
-    {"repository", offsetof(struct model_record, repository), false},
-    {"commit", offsetof(struct model_record, commit), false},
-    {"notebook", offsetof(struct model_record, notebook), true},
+static const struct record_text text_rows[] = {
+    RECORD_TEXT(struct model_record, model, false),
+    RECORD_TEXT(struct model_record, version, false),
+    RECORD_TEXT(struct model_record, run, false),
+    RECORD_TEXT(struct model_record, repository, false),
+    RECORD_TEXT(struct model_record, commit, false),
+    RECORD_TEXT(struct model_record, notebook, true),
 };
-
-static char **text_at(struct model_record *record, size_t i)
-{
-    return (char **)(void *)((char *)record + texts[i].offset);
-}
-
-static const char *text_in(const struct model_record *record, size_t i)
-{
-    return *(char *const *)(const void *)((const char *)record + texts[i].offset);
-}
+static const struct record_texts texts = {.items = text_rows, .count = ARRAY_COUNT(text_rows)};
 
 struct model_record *model_record_new(void)
 {
@@ -44,10 +30,10 @@ void model_record_free(struct model_record *record)
 {
     if (record == NULL)
         return;
-    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
-        mem_free(*text_at(record, i));
+    record_texts_free(&texts, record);
     mem_free(record->snapshot);
     json_decref(record->artefacts);
+    json_decref(record->erased);
     json_decref(record->metrics);
     json_decref(record->thresholds);
     json_decref(record->offsets);
@@ -58,9 +44,9 @@ struct model_record *model_record_copy(const struct model_record *record)
 {
     struct model_record *copy = model_record_new();
     *copy = *record;
-    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
-        *text_at(copy, i) = mem_copy_text(text_in(record, i));
+    record_texts_own(&texts, copy);
     copy->snapshot = mem_copy_text(record->snapshot);
+    json_incref(copy->erased);
     json_incref(copy->artefacts); /* nobody changes them in place */
     json_incref(copy->metrics);
     json_incref(copy->thresholds);
@@ -79,12 +65,7 @@ char *model_record_encode(const struct model_record *record, size_t *ret_bytes)
 {
     CLEANUP(json_release) json_t *json = json_object();
     json_t *snapshot = json_object();
-    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
-        const char *text = text_in(record, i);
-        int code = json_object_set_new(json, texts[i].name, json_string(text != NULL ? text : ""));
-        assert(code == 0); /* texts were valid UTF-8 when they were read */
-        (void)code;
-    }
+    record_texts_write(&texts, record, json);
     (void)json_object_set_new(snapshot, "sha256",
                               json_string(record->snapshot != NULL ? record->snapshot : ""));
     (void)json_object_set_new(snapshot, "taken_at", record_time_to_json(record->snapshot_ms));
@@ -96,6 +77,10 @@ char *model_record_encode(const struct model_record *record, size_t *ret_bytes)
     (void)json_object_set_new(json, "thresholds", object_or_empty(record->thresholds));
     (void)json_object_set_new(json, "created_at", record_time_to_json(record->created_ms));
     (void)json_object_set_new(json, "collected", json_boolean(record->collected));
+    if (json_array_size(record->erased) > 0)
+        (void)json_object_set(json, "erased", record->erased);
+    if (record->order > 0)
+        (void)json_object_set_new(json, "order", json_integer((json_int_t)record->order));
     return json_write(json, ret_bytes);
 }
 
@@ -186,18 +171,28 @@ static int read_parts(const json_t *json, struct model_record *record, struct er
     return 0;
 }
 
+/* What only a record has that was rewritten because of an erasure. */
+static int read_erased(const json_t *json, struct model_record *record, struct error *error)
+{
+    json_t *erased = json_object_get(json, "erased");
+    record->order = json_int_or(json, "order", 0);
+    if (!record_erased_is_valid(erased) || record->order < 0)
+        return error_set(error, ERR_INPUT, "the members erased and order hold something else");
+    record->erased = json_array_size(erased) > 0 ? json_incref(erased) : NULL;
+    return 0;
+}
+
 static int read_record(const json_t *json, struct model_record *record, struct error *error)
 {
-    int code = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(texts) && code == 0; i++)
-        code =
-            record_read_text(json, texts[i].name, texts[i].may_be_empty, text_at(record, i), error);
+    int code = record_texts_read(&texts, json, record, error);
     if (code == 0)
         code = record_read_time(json, "created_at", &record->created_ms, error);
     if (code == 0)
         code = json_get_bool(json, "collected", &record->collected, error);
     if (code == 0)
         code = read_snapshot(json, record, error);
+    if (code == 0)
+        code = read_erased(json, record, error);
     return code == 0 ? read_parts(json, record, error) : code;
 }
 
@@ -210,13 +205,9 @@ int model_record_decode(const char *key, size_t key_bytes, const char *value, si
     int code = json_read(value, value_bytes, &json, error);
     if (code == 0)
         code = read_record(json, record, error);
-    if (code == 0 && (model_record_key(record, own_key) != 0 || strlen(own_key) != key_bytes ||
-                      memcmp(own_key, key, key_bytes) != 0))
-        code = error_set(error, ERR_INPUT, "the record is not the key's");
+    bool has_key = code == 0 && model_record_key(record, own_key) == 0;
+    code = record_read_end(code, has_key ? own_key : NULL, key, key_bytes, error);
     if (code == 0)
         *ret_record = TAKE(record);
-    return code == ERR_NOT_FOUND
-               ? error_set(error, ERR_INPUT,
-                           "a member is missing: this is no record of this schema")
-               : code;
+    return code;
 }

@@ -9,7 +9,9 @@
  *
  * The key is "model/version", the version is the name of the run. `metrics` is what the run wrote, as it
  * is. `snapshot` is the data: the data-set file's hash and when it was folded. `collected`: its artefacts
- * are being removed or are gone; nobody may begin to use it.
+ * are being removed or are gone; nobody may begin to use it. Only a version whose data was erased at a
+ * person's request has the members `erased` (topics/record_erased.h) and `order`: one more than the offset
+ * that its first record stood at, because which version is the newest goes by the order of publication.
  *
  * Design: as run_record.h. A record is published after its artefacts are in the store, so it never names
  * what is not there; `collected` is published before they are removed.
@@ -28,6 +30,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "topics/envelope.h"
+#include "topics/record_erased.h"
 #include "topics/record_json.h"
 #include "topics/subject.h"
 
@@ -54,12 +57,14 @@ struct model_record {
     char *commit;        /* of the code */
     char *notebook;      /* path in the repository */
     json_t *artefacts;   /* owned object; has `model` */
+    json_t *erased;      /* owned: list; NULL: none */
     json_t *metrics;     /* owned object */
     json_t *thresholds;  /* owned object: number by label; may be empty */
     json_t *offsets;     /* owned: of the snapshot; NULL: unknown */
     char *snapshot;      /* SHA-256 of the data-set file; may be empty */
     int64_t snapshot_ms; /* when it was folded, since 1970 */
     int64_t created_ms;  /* since 1970 */
+    int64_t order;       /* see above; 0: the offset of this record counts */
     bool collected;      /* see above */
 };
 

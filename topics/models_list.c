@@ -5,13 +5,11 @@
  * wherever they stand; labels as a list with names or an object by name.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json_text.h"
 #include "base/memory.h"
 #include "topics/registry_command.h"
-#include "topics/text_table.h"
 
 /* Deepest nesting of metrics that is printed. */
 #define METRICS_DEPTH_MAX 4
@@ -23,23 +21,13 @@
 static const char *const label_metrics[] = {"f1", "precision", "recall"};
 
 static const struct option_row list_rows[] = {
-    {.name = "model",
-     .letter = 'm',
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct registry_settings, model),
-     .value_name = "NAME",
-     .group = "What",
-     .help = "Only this model's."},
+    REGISTRY_MODEL_ROW,
     {.name = "all",
      .letter = 'a',
      .kind = OPTION_FLAG,
      .offset = offsetof(struct registry_settings, all),
      .help = "Those too whose artefacts were collected."},
-    {.name = "json",
-     .kind = OPTION_FLAG,
-     .offset = offsetof(struct registry_settings, json),
-     .help = "Print JSON: the records by their keys."},
-    BUS_KAFKA_CONNECT_ROWS(struct registry_settings, kafka),
+    REGISTRY_LIST_ROWS,
 };
 
 static const struct option_program list_program = {
@@ -52,12 +40,7 @@ static const struct option_program list_program = {
 };
 
 static const struct option_row show_rows[] = {
-    {.name = "json",
-     .kind = OPTION_FLAG,
-     .offset = offsetof(struct registry_settings, json),
-     .group = "What",
-     .help = "Print the record as it stands in the topic."},
-    BUS_KAFKA_CONNECT_ROWS(struct registry_settings, kafka),
+    REGISTRY_SHOW_ROWS,
 };
 
 static const struct option_program show_program = {
@@ -109,12 +92,6 @@ static const json_t *macro_f1(const json_t *metrics)
 
 /* ---- list ---- */
 
-static int compare_created(const void *left, const void *right)
-{
-    return strcmp(json_text_or(*(json_t *const *)left, "created_at", ""),
-                  json_text_or(*(json_t *const *)right, "created_at", ""));
-}
-
 static void add_version(struct text_table *text, const json_t *version, int64_t now_ms)
 {
     char age[REGISTRY_AGE_BYTES];
@@ -138,69 +115,7 @@ static void add_version(struct text_table *text, const json_t *version, int64_t 
     text_table_add(text, cells);
 }
 
-static void print_table(const struct registry_table *table,
-                        const struct registry_settings *settings)
-{
-    static const char *const headings[] = {"MODEL", "VERSION", "AGE", "F1", "DATA", "COMMIT", ""};
-    CLEANUP(text_table_free)
-    struct text_table *text = text_table_new(headings, ARRAY_COUNT(headings));
-    const char *key = NULL;
-    json_t *version = NULL;
-    size_t count = 0;
-    CLEANUP(mem_free)
-    json_t **list = mem_alloc_array(json_object_size(table->records) + 1, sizeof(json_t *));
-    json_object_foreach(table->records, key, version)
-    {
-        bool is_shown = settings->all || !json_is_true(json_object_get(version, "collected"));
-        if (is_shown && (settings->model == NULL ||
-                         strcmp(json_text_or(version, "model", ""), settings->model) == 0))
-            list[count++] = version;
-    }
-    qsort(list, count, sizeof(json_t *), compare_created);
-    for (size_t i = 0; i < count; i++)
-        add_version(text, list[i], table->now_ms);
-    text_table_print(text, stdout);
-}
-
-int models_list(int argc, char **argv)
-{
-    struct registry_settings settings = {0};
-    struct registry_table table;
-    int first = 0;
-    int status = EXIT_STATUS_OK;
-    if (!command_begin(&list_program, argc, argv, &settings, &first, &status) ||
-        !registry_read(&list_program, &settings.kafka, TOPIC_MODELS, &table, &status))
-        return status;
-    if (settings.json) {
-        CLEANUP(mem_free) char *text = json_write(table.records, NULL);
-        (void)puts(text);
-    } else {
-        print_table(&table, &settings);
-    }
-    registry_release(&table);
-    return EXIT_STATUS_OK;
-}
-
 /* ---- one ---- */
-
-/* Finds a version by its name, or by MODEL/VERSION; says so where there is none. Borrowed. */
-static const json_t *find_version(const struct option_program *program,
-                                  const struct registry_table *table, const char *name,
-                                  int *ret_status)
-{
-    const char *key = NULL;
-    json_t *version = NULL;
-    struct error error = {0};
-    json_object_foreach(table->records, key, version)
-    {
-        if (strcmp(key, name) == 0 || strcmp(json_text_or(version, "version", ""), name) == 0)
-            return version;
-    }
-    (void)error_set(&error, ERR_NOT_FOUND,
-                    "no version %s is recorded; `nodag models --all` lists them", name);
-    *ret_status = command_fail(program, &error);
-    return NULL;
-}
 
 /* Prints the numbers of metrics that are not labels', each by its path. */
 static void print_metrics(const json_t *metrics, const char *path, size_t depth)
@@ -304,31 +219,10 @@ static void print_version(const json_t *version)
         CLEANUP(mem_free) char *title = mem_format("artefact %s", name);
         registry_print(title, json_text_or(item, "uri", "?"));
     }
+    registry_print_erased(json_object_get(version, "erased"));
     print_metrics(json_object_get(version, "metrics"), "", 0);
     print_labels(json_object_get(version, "metrics"), NULL);
 }
-
-int models_show(int argc, char **argv)
-{
-    struct registry_settings settings = {0};
-    struct registry_table table;
-    int first = 0;
-    int status = EXIT_STATUS_OK;
-    if (!command_begin(&show_program, argc, argv, &settings, &first, &status) ||
-        !registry_read(&show_program, &settings.kafka, TOPIC_MODELS, &table, &status))
-        return status;
-    const json_t *version = find_version(&show_program, &table, argv[first], &status);
-    if (version != NULL && settings.json) {
-        CLEANUP(mem_free) char *text = json_write(version, NULL);
-        (void)puts(text);
-    } else if (version != NULL) {
-        print_version(version);
-    }
-    registry_release(&table);
-    return status;
-}
-
-/* ---- two ---- */
 
 static void print_pair(const char *name, const json_t *left, const json_t *right)
 {
@@ -336,6 +230,33 @@ static void print_pair(const char *name, const json_t *left, const json_t *right
     char *text = mem_format("%s → %s", json_text_or(left, name, "unknown"),
                             json_text_or(right, name, "unknown"));
     registry_print(name, text);
+}
+
+/* ---- the commands ---- */
+
+static const char *const headings[] = {"MODEL", "VERSION", "AGE", "F1", "DATA", "COMMIT", ""};
+
+static const struct registry_view view = {
+    .topic = TOPIC_MODELS,
+    .name_member = "version",
+    .lister = "nodag models --all",
+    .hides_collected = true,
+    .list = &list_program,
+    .show = &show_program,
+    .headings = headings,
+    .heading_count = ARRAY_COUNT(headings),
+    .add = add_version,
+    .print = print_version,
+};
+
+int models_list(int argc, char **argv)
+{
+    return registry_list(&view, argc, argv);
+}
+
+int models_show(int argc, char **argv)
+{
+    return registry_show(&view, argc, argv);
 }
 
 int models_diff(int argc, char **argv)
@@ -347,9 +268,9 @@ int models_diff(int argc, char **argv)
     if (!command_begin(&diff_program, argc, argv, &settings, &first, &status) ||
         !registry_read(&diff_program, &settings.kafka, TOPIC_MODELS, &table, &status))
         return status;
-    const json_t *left = find_version(&diff_program, &table, argv[first], &status);
+    const json_t *left = registry_find(&view, &diff_program, &table, argv[first], &status);
     const json_t *right =
-        left != NULL ? find_version(&diff_program, &table, argv[first + 1], &status) : NULL;
+        left != NULL ? registry_find(&view, &diff_program, &table, argv[first + 1], &status) : NULL;
     if (right != NULL) {
         char before[NUMBER_BYTES];
         char after[NUMBER_BYTES];

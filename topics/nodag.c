@@ -51,6 +51,7 @@ static const struct {
     {"model", "train, evaluate and explain models"},
     {"import", "history from before the first webhook: GitHub's REST API, or GH Archive"},
     {"dataset", "what a Model would be trained on: issues with the labels that people put there"},
+    {"erase", "a person's or a repository's text goes from issues and stored data sets"},
     {"ingest-github", "daemon: GitHub webhooks → events"},
     {"ingest-git", "daemon: git repositories → pushes"},
     {"labeler", "daemon: issues carry the labels that their model predicts"},

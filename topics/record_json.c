@@ -1,8 +1,9 @@
 /*
- * Small parts of records in JSON: see record_json.h.
+ * What records share in JSON: see record_json.h.
  */
 #include "topics/record_json.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/digest.h"
@@ -50,6 +51,58 @@ int record_read_text(const json_t *object, const char *name, bool may_be_empty, 
         return error_set(error, ERR_INPUT, "the member %s is empty or too long", name);
     record_set_text(ret_text, text);
     return 0;
+}
+
+static char **text_at(const struct record_text *text, void *record)
+{
+    return (char **)(void *)((char *)record + text->offset);
+}
+
+void record_texts_free(const struct record_texts *texts, void *record)
+{
+    for (size_t i = 0; i < texts->count; i++)
+        mem_free(*text_at(&texts->items[i], record));
+}
+
+void record_texts_own(const struct record_texts *texts, void *copy)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        char **text = text_at(&texts->items[i], copy);
+        *text = mem_copy_text(*text);
+    }
+}
+
+void record_texts_write(const struct record_texts *texts, const void *record, json_t *object)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        const struct record_text *row = &texts->items[i];
+        const char *text = *(char *const *)(const void *)((const char *)record + row->offset);
+        int code = json_object_set_new(object, row->name, json_string(text != NULL ? text : ""));
+        assert(code == 0); /* texts were valid UTF-8 when they were read */
+        (void)code;
+    }
+}
+
+int record_texts_read(const struct record_texts *texts, const json_t *object, void *record,
+                      struct error *error)
+{
+    int code = 0;
+    for (size_t i = 0; i < texts->count && code == 0; i++) {
+        const struct record_text *row = &texts->items[i];
+        code = record_read_text(object, row->name, row->may_be_empty, text_at(row, record), error);
+    }
+    return code;
+}
+
+int record_read_end(int code, const char *own_key, const char *key, size_t key_bytes,
+                    struct error *error)
+{
+    if (code == ERR_NOT_FOUND)
+        return error_set(error, ERR_INPUT, "a member is missing: this is no record of this schema");
+    if (code == 0 &&
+        (own_key == NULL || strlen(own_key) != key_bytes || memcmp(own_key, key, key_bytes) != 0))
+        return error_set(error, ERR_INPUT, "the record is not the key's");
+    return code;
 }
 
 static bool artefact_is_valid(const char *name, const json_t *item)

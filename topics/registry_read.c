@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json_text.h"
@@ -10,7 +11,6 @@
 #include "base/memory.h"
 #include "base/time_text.h"
 #include "topics/registry_command.h"
-#include "topics/text_table.h"
 #include "topics/topic_scan.h"
 
 /* Longest line that is printed. */
@@ -81,6 +81,108 @@ void registry_release(struct registry_table *table)
     *table = (struct registry_table){.records = NULL};
 }
 
+/* ---- list and show ---- */
+
+static int compare_created(const void *left, const void *right)
+{
+    return strcmp(json_text_or(*(json_t *const *)left, "created_at", ""),
+                  json_text_or(*(json_t *const *)right, "created_at", ""));
+}
+
+/* Lists the records that the settings want, by creation; owned array. */
+static json_t **sort_records(const struct registry_view *view, const struct registry_table *table,
+                             const struct registry_settings *settings, size_t *ret_count)
+{
+    const char *key = NULL;
+    json_t *record = NULL;
+    size_t count = 0;
+    json_t **list = mem_alloc_array(json_object_size(table->records) + 1, sizeof(json_t *));
+    json_object_foreach(table->records, key, record)
+    {
+        bool is_hidden = view->hides_collected && !settings->all &&
+                         json_is_true(json_object_get(record, "collected"));
+        if (!is_hidden && (settings->model == NULL ||
+                           strcmp(json_text_or(record, "model", ""), settings->model) == 0))
+            list[count++] = record;
+    }
+    qsort(list, count, sizeof(json_t *), compare_created);
+    *ret_count = count;
+    return list;
+}
+
+static void print_list(const struct registry_view *view, const struct registry_table *table,
+                       const struct registry_settings *settings)
+{
+    size_t count = 0;
+    CLEANUP(mem_free) json_t **list = sort_records(view, table, settings, &count);
+    CLEANUP(text_table_free)
+    struct text_table *text = text_table_new(view->headings, view->heading_count);
+    for (size_t i = 0; i < count; i++)
+        view->add(text, list[i], table->now_ms);
+    text_table_print(text, stdout);
+}
+
+static void print_json(const json_t *value)
+{
+    CLEANUP(mem_free) char *text = json_write(value, NULL);
+    (void)puts(text);
+}
+
+int registry_list(const struct registry_view *view, int argc, char **argv)
+{
+    struct registry_settings settings = {0};
+    struct registry_table table;
+    int first = 0;
+    int status = EXIT_STATUS_OK;
+    if (!command_begin(view->list, argc, argv, &settings, &first, &status) ||
+        !registry_read(view->list, &settings.kafka, view->topic, &table, &status))
+        return status;
+    if (settings.json)
+        print_json(table.records);
+    else
+        print_list(view, &table, &settings);
+    registry_release(&table);
+    return EXIT_STATUS_OK;
+}
+
+const json_t *registry_find(const struct registry_view *view, const struct option_program *program,
+                            const struct registry_table *table, const char *name, int *ret_status)
+{
+    const char *key = NULL;
+    json_t *record = NULL;
+    struct error error = {0};
+    json_object_foreach(table->records, key, record)
+    {
+        if (strcmp(key, name) == 0 ||
+            strcmp(json_text_or(record, view->name_member, ""), name) == 0)
+            return record;
+    }
+    (void)error_set(&error, ERR_NOT_FOUND, "no %s %s is recorded; `%s` lists them",
+                    view->name_member, name, view->lister);
+    *ret_status = command_fail(program, &error);
+    return NULL;
+}
+
+int registry_show(const struct registry_view *view, int argc, char **argv)
+{
+    struct registry_settings settings = {0};
+    struct registry_table table;
+    int first = 0;
+    int status = EXIT_STATUS_OK;
+    if (!command_begin(view->show, argc, argv, &settings, &first, &status) ||
+        !registry_read(view->show, &settings.kafka, view->topic, &table, &status))
+        return status;
+    const json_t *record = registry_find(view, view->show, &table, argv[first], &status);
+    if (record != NULL && settings.json)
+        print_json(record);
+    else if (record != NULL)
+        view->print(record);
+    registry_release(&table);
+    return status;
+}
+
+/* ---- parts of records ---- */
+
 void registry_age(const char *time_text, int64_t now_ms, char ret_text[REGISTRY_AGE_BYTES])
 {
     int64_t then_ms = 0;
@@ -123,4 +225,23 @@ void registry_print(const char *name, const char *text)
     CLEANUP(buffer_release) struct buffer line = BUFFER_INIT(LINE_MAX_BYTES);
     (void)!text_escape(&line, text, strlen(text));
     (void)printf("%s: %s\n", name, line.data != NULL ? line.data : "");
+}
+
+void registry_print_erased(const json_t *erased)
+{
+    size_t index = 0;
+    const json_t *entry = NULL;
+    json_array_foreach(erased, index, entry)
+    {
+        int64_t rows = json_int_or(entry, "rows", 0);
+        CLEANUP(mem_free)
+        char *name = mem_format("erased %s", json_text_or(entry, "artefact", "?"));
+        CLEANUP(mem_free)
+        char *text =
+            rows > 0
+                ? mem_format("%" PRId64 " rows at a person's request, %s; it was %s", rows,
+                             json_text_or(entry, "at", "?"), json_text_or(entry, "sha256", "?"))
+                : mem_format("at a person's request, %s", json_text_or(entry, "at", "?"));
+        registry_print(name, text);
+    }
 }

@@ -1,11 +1,8 @@
 /*
  * The record of `runs`: see run_record.h.
- *
- * Design: texts are read and written by a table of members, so that no member is named twice.
  */
 #include "topics/run_record.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,32 +13,19 @@
 #define ATTEMPT_MAX 1000000
 
 /* Every text member. */
-static const struct {
-    const char *name; /* in JSON */
-    size_t offset;    /* in struct run_record */
-    bool may_be_empty;
-} texts[] = {
-    {"run", offsetof(struct run_record, run), false},
-    {"model", offsetof(struct run_record, model), false},
-    {"cause", offsetof(struct run_record, cause), false},
-    {"executor", offsetof(struct run_record, executor), false},
-    {"host", offsetof(struct run_record, host), false},
-    {"reason", offsetof(struct run_record, reason), true},
-    {"spec_sha256", offsetof(struct run_record, spec_sha256), true},
-    {"repository", offsetof(struct run_record, repository), false},
-    {"commit", offsetof(struct run_record, commit), false},
-    {"notebook", offsetof(struct run_record, notebook), true},
+static const struct record_text text_rows[] = {
+    RECORD_TEXT(struct run_record, run, false),
+    RECORD_TEXT(struct run_record, model, false),
+    RECORD_TEXT(struct run_record, cause, false),
+    RECORD_TEXT(struct run_record, executor, false),
+    RECORD_TEXT(struct run_record, host, false),
+    RECORD_TEXT(struct run_record, reason, true),
+    RECORD_TEXT(struct run_record, spec_sha256, true),
+    RECORD_TEXT(struct run_record, repository, false),
+    RECORD_TEXT(struct run_record, commit, false),
+    RECORD_TEXT(struct run_record, notebook, true),
 };
-
-static char **text_at(struct run_record *record, size_t i)
-{
-    return (char **)(void *)((char *)record + texts[i].offset);
-}
-
-static const char *text_in(const struct run_record *record, size_t i)
-{
-    return *(char *const *)(const void *)((const char *)record + texts[i].offset);
-}
+static const struct record_texts texts = {.items = text_rows, .count = ARRAY_COUNT(text_rows)};
 
 struct run_record *run_record_new(void)
 {
@@ -52,10 +36,10 @@ void run_record_free(struct run_record *record)
 {
     if (record == NULL)
         return;
-    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
-        mem_free(*text_at(record, i));
+    record_texts_free(&texts, record);
     json_decref(record->stale);
     json_decref(record->artefacts);
+    json_decref(record->erased);
     mem_free(record);
 }
 
@@ -63,9 +47,9 @@ struct run_record *run_record_copy(const struct run_record *record)
 {
     struct run_record *copy = run_record_new();
     *copy = *record;
-    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
-        *text_at(copy, i) = mem_copy_text(text_in(record, i));
+    record_texts_own(&texts, copy);
     json_incref(copy->stale); /* nobody changes them in place */
+    json_incref(copy->erased);
     json_incref(copy->artefacts);
     return copy;
 }
@@ -75,12 +59,7 @@ struct run_record *run_record_copy(const struct run_record *record)
 char *run_record_encode(const struct run_record *record, size_t *ret_bytes)
 {
     CLEANUP(json_release) json_t *json = json_object();
-    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
-        const char *text = text_in(record, i);
-        int code = json_object_set_new(json, texts[i].name, json_string(text != NULL ? text : ""));
-        assert(code == 0); /* texts were valid UTF-8 when they were read */
-        (void)code;
-    }
+    record_texts_write(&texts, record, json);
     (void)json_object_set_new(json, "state", json_string(run_state_name(record->state)));
     (void)json_object_set_new(json, "attempt", json_integer((json_int_t)record->attempt));
     (void)json_object_set_new(json, "created_at", record_time_to_json(record->created_ms));
@@ -93,6 +72,8 @@ char *run_record_encode(const struct run_record *record, size_t *ret_bytes)
     (void)json_object_set_new(json, "artefacts",
                               record->artefacts != NULL ? json_incref(record->artefacts)
                                                         : json_object());
+    if (json_array_size(record->erased) > 0)
+        (void)json_object_set(json, "erased", record->erased);
     return json_write(json, ret_bytes);
 }
 
@@ -139,6 +120,10 @@ static int read_parts(const json_t *json, struct run_record *record, struct erro
             return error_set(error, ERR_INPUT, "the member stale is no list of texts");
     if (!json_is_object(artefacts) || !record_artefacts_are_valid(artefacts))
         return error_set(error, ERR_INPUT, "the member artefacts holds something else");
+    json_t *erased = json_object_get(json, "erased");
+    if (!record_erased_is_valid(erased))
+        return error_set(error, ERR_INPUT, "the member erased holds something else");
+    record->erased = json_array_size(erased) > 0 ? json_incref(erased) : NULL;
     record->stale = json_array_size(stale) > 0 ? json_incref(stale) : NULL;
     record->artefacts = json_object_size(artefacts) > 0 ? json_incref(artefacts) : NULL;
     return 0;
@@ -179,19 +164,14 @@ int run_record_decode(const char *key, size_t key_bytes, const char *value, size
     CLEANUP(json_release) json_t *json = NULL;
     CLEANUP(run_record_free) struct run_record *record = run_record_new();
     int code = json_read(value, value_bytes, &json, error);
-    for (size_t i = 0; i < ARRAY_COUNT(texts) && code == 0; i++)
-        code =
-            record_read_text(json, texts[i].name, texts[i].may_be_empty, text_at(record, i), error);
+    if (code == 0)
+        code = record_texts_read(&texts, json, record, error);
     if (code == 0)
         code = read_numbers(json, record, error);
     if (code == 0)
         code = read_parts(json, record, error);
-    if (code == 0 && (strlen(record->run) != key_bytes || memcmp(record->run, key, key_bytes) != 0))
-        code = error_set(error, ERR_INPUT, "the record is not the key's");
+    code = record_read_end(code, record->run, key, key_bytes, error);
     if (code == 0)
         *ret_record = TAKE(record);
-    return code == ERR_NOT_FOUND
-               ? error_set(error, ERR_INPUT,
-                           "a member is missing: this is no record of this schema")
-               : code;
+    return code;
 }

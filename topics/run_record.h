@@ -10,7 +10,8 @@
  * The key is the run's name. `stale` are the reasons why it was begun, `reason` is why it is in its
  * state. `artefacts` are what it left, under the names that its supervisor gave them: notebook, html,
  * log, model, metrics, predictions, dataset. `collected`: its artefacts are being removed or are gone;
- * they stay listed until they are gone.
+ * they stay listed until they are gone. Only a record of a run whose data was erased at a person's request
+ * has the member `erased`: topics/record_erased.h.
  *
  * Design: a struct of owned texts and JSON parts; equal records are equal bytes. An event of it is told
  * by run and state: each state is entered once, so that a repetition is the same event.
@@ -29,6 +30,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "topics/envelope.h"
+#include "topics/record_erased.h"
 #include "topics/record_json.h"
 #include "topics/run_state.h"
 #include "topics/subject.h"
@@ -59,6 +61,7 @@ struct run_record {
     char *notebook;       /* path in the repository */
     json_t *stale;        /* owned: list of texts; NULL: empty */
     json_t *artefacts;    /* owned: object of {uri, sha256, size_bytes} by name; NULL: none */
+    json_t *erased;       /* owned: list; NULL: none */
     enum run_state state; /* … */
     uint32_t attempt;     /* of its cause; from 1 */
     int64_t created_ms;   /* since 1970 */

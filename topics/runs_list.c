@@ -2,31 +2,14 @@
  * nodag runs list and show: see runs_main.c.
  */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/json_text.h"
 #include "base/memory.h"
 #include "topics/registry_command.h"
-#include "topics/text_table.h"
-
-/* Rows of both, without those of Kafka. */
-#define LIST_ROWS                                                                                  \
-    {.name = "model",                                                                              \
-     .letter = 'm',                                                                                \
-     .kind = OPTION_TEXT,                                                                          \
-     .offset = offsetof(struct registry_settings, model),                                          \
-     .value_name = "NAME",                                                                         \
-     .group = "What",                                                                              \
-     .help = "Only this model's."},                                                                \
-    {                                                                                              \
-        .name = "json", .kind = OPTION_FLAG, .offset = offsetof(struct registry_settings, json),   \
-        .help = "Print JSON: the records by their keys."                                           \
-    }
 
 static const struct option_row list_rows[] = {
-    LIST_ROWS,
-    BUS_KAFKA_CONNECT_ROWS(struct registry_settings, kafka),
+    REGISTRY_MODEL_ROW,
+    REGISTRY_LIST_ROWS,
 };
 
 static const struct option_program list_program = {
@@ -41,12 +24,7 @@ static const struct option_program list_program = {
 };
 
 static const struct option_row show_rows[] = {
-    {.name = "json",
-     .kind = OPTION_FLAG,
-     .offset = offsetof(struct registry_settings, json),
-     .group = "What",
-     .help = "Print the record as it stands in the topic."},
-    BUS_KAFKA_CONNECT_ROWS(struct registry_settings, kafka),
+    REGISTRY_SHOW_ROWS,
 };
 
 static const struct option_program show_program = {
@@ -73,73 +51,22 @@ static char *join(const json_t *list)
     return joined;
 }
 
-static int compare_created(const void *left, const void *right)
+static void add_run(struct text_table *text, const json_t *run, int64_t now_ms)
 {
-    return strcmp(json_text_or(*(json_t *const *)left, "created_at", ""),
-                  json_text_or(*(json_t *const *)right, "created_at", ""));
+    char age[REGISTRY_AGE_BYTES];
+    char commit[REGISTRY_SHORT_BYTES + 1];
+    CLEANUP(mem_free) char *why = join(json_object_get(run, "stale"));
+    registry_age(json_text_or(run, "created_at", NULL), now_ms, age);
+    (void)snprintf(commit, sizeof(commit), "%s", json_text_or(run, "commit", ""));
+    const char *const cells[] = {json_text_or(run, "run", "?"),
+                                 json_text_or(run, "model", "?"),
+                                 json_text_or(run, "state", "?"),
+                                 age,
+                                 why,
+                                 commit,
+                                 json_text_or(run, "reason", "")};
+    text_table_add(text, cells);
 }
-
-/* Lists the records of a model (NULL: all) by creation; owned array. */
-static json_t **sorted(const struct registry_table *table, const char *model, size_t *ret_count)
-{
-    const char *key = NULL;
-    json_t *record = NULL;
-    json_t **list = mem_alloc_array(json_object_size(table->records) + 1, sizeof(json_t *));
-    *ret_count = 0;
-    json_object_foreach(table->records, key, record)
-    {
-        if (model == NULL || strcmp(json_text_or(record, "model", ""), model) == 0)
-            list[(*ret_count)++] = record;
-    }
-    qsort(list, *ret_count, sizeof(json_t *), compare_created);
-    return list;
-}
-
-static void print_table(const struct registry_table *table, const char *model)
-{
-    static const char *const headings[] = {"RUN", "MODEL", "STATE", "AGE", "WHY", "COMMIT", "TEXT"};
-    CLEANUP(text_table_free)
-    struct text_table *text = text_table_new(headings, ARRAY_COUNT(headings));
-    size_t count = 0;
-    CLEANUP(mem_free) json_t **list = sorted(table, model, &count);
-    for (size_t i = 0; i < count; i++) {
-        char age[REGISTRY_AGE_BYTES];
-        char commit[REGISTRY_SHORT_BYTES + 1];
-        CLEANUP(mem_free) char *why = join(json_object_get(list[i], "stale"));
-        registry_age(json_text_or(list[i], "created_at", NULL), table->now_ms, age);
-        (void)snprintf(commit, sizeof(commit), "%s", json_text_or(list[i], "commit", ""));
-        const char *const cells[] = {json_text_or(list[i], "run", "?"),
-                                     json_text_or(list[i], "model", "?"),
-                                     json_text_or(list[i], "state", "?"),
-                                     age,
-                                     why,
-                                     commit,
-                                     json_text_or(list[i], "reason", "")};
-        text_table_add(text, cells);
-    }
-    text_table_print(text, stdout);
-}
-
-int runs_list(int argc, char **argv)
-{
-    struct registry_settings settings = {0};
-    struct registry_table table;
-    int first = 0;
-    int status = EXIT_STATUS_OK;
-    if (!command_begin(&list_program, argc, argv, &settings, &first, &status) ||
-        !registry_read(&list_program, &settings.kafka, TOPIC_RUNS, &table, &status))
-        return status;
-    if (settings.json) {
-        CLEANUP(mem_free) char *text = json_write(table.records, NULL);
-        (void)puts(text);
-    } else {
-        print_table(&table, settings.model);
-    }
-    registry_release(&table);
-    return EXIT_STATUS_OK;
-}
-
-/* ---- one run ---- */
 
 static void print_artefacts(const json_t *artefacts)
 {
@@ -166,29 +93,29 @@ static void print_run(const json_t *run)
         (void)puts("collected: its artefacts are gone");
     (void)puts("artefacts");
     print_artefacts(json_object_get(run, "artefacts"));
+    registry_print_erased(json_object_get(run, "erased"));
+}
+
+static const char *const headings[] = {"RUN", "MODEL", "STATE", "AGE", "WHY", "COMMIT", "TEXT"};
+
+static const struct registry_view view = {
+    .topic = TOPIC_RUNS,
+    .name_member = "run",
+    .lister = "nodag runs",
+    .list = &list_program,
+    .show = &show_program,
+    .headings = headings,
+    .heading_count = ARRAY_COUNT(headings),
+    .add = add_run,
+    .print = print_run,
+};
+
+int runs_list(int argc, char **argv)
+{
+    return registry_list(&view, argc, argv);
 }
 
 int runs_show(int argc, char **argv)
 {
-    struct registry_settings settings = {0};
-    struct registry_table table;
-    struct error error = {0};
-    int first = 0;
-    int status = EXIT_STATUS_OK;
-    if (!command_begin(&show_program, argc, argv, &settings, &first, &status) ||
-        !registry_read(&show_program, &settings.kafka, TOPIC_RUNS, &table, &status))
-        return status;
-    const json_t *run = json_object_get(table.records, argv[first]);
-    if (run == NULL) {
-        (void)error_set(&error, ERR_NOT_FOUND, "no run %s is recorded; `nodag runs` lists them",
-                        argv[first]);
-        status = command_fail(&show_program, &error);
-    } else if (settings.json) {
-        CLEANUP(mem_free) char *text = json_write(run, NULL);
-        (void)puts(text);
-    } else {
-        print_run(run);
-    }
-    registry_release(&table);
-    return status;
+    return registry_show(&view, argc, argv);
 }

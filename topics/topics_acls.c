@@ -41,6 +41,8 @@ struct acl {
 #define ACL_CONSUME "Read Describe"
 /* Both. */
 #define ACL_BOTH "Read Write Describe"
+/* Besides one of these: asking how long records are kept. */
+#define ACL_ASK " DescribeConfigs"
 
 static const struct acl acls[] = {
     {"ingest-github", ACL_TOPIC, TOPIC_GITHUB_EVENTS, NULL, ACL_PUBLISH, "webhooks"},
@@ -52,6 +54,8 @@ static const struct acl acls[] = {
     {"labeler", ACL_TOPIC, TOPIC_GITHUB_EVENTS, NULL, ACL_CONSUME, "home topic"},
     {"labeler", ACL_GROUP, TOPIC_COUNT, "nodag-labeler", "Read", "ownership of keys"},
     {"labeler", ACL_TOPIC, TOPIC_SPECS, NULL, ACL_CONSUME, "its documents; not with --specs"},
+    {"labeler", ACL_TOPIC, TOPIC_MODELS, NULL, ACL_CONSUME, "versions that its documents name"},
+    {"labeler", ACL_TOPIC, TOPIC_ISSUES, NULL, ACL_CONSUME, "new issues; with --history issues"},
     {"labeler", ACL_TOPIC, TOPIC_PREDICTIONS, NULL, ACL_BOTH, "its decisions"},
     {"labeler", ACL_TOPIC, TOPIC_PENDING, NULL, ACL_BOTH, "what waits"},
     {"labeler", ACL_TOPIC, TOPIC_DEAD_LETTERS, NULL, ACL_PUBLISH, "what it refuses"},
@@ -66,6 +70,16 @@ static const struct acl acls[] = {
     {"historian", ACL_CLUSTER, TOPIC_COUNT, NULL, "IdempotentWrite", "brokers before 3.0"},
     {"dataset", ACL_TOPIC, TOPIC_ISSUES, NULL, ACL_CONSUME, "the issues"},
     {"dataset", ACL_TOPIC, TOPIC_SPECS, NULL, ACL_CONSUME, "the Model; not with --specs"},
+    {"erase", ACL_TOPIC, TOPIC_ISSUES, NULL, ACL_CONSUME ACL_ASK,
+     "whose text it is; whether it is gone"},
+    {"erase", ACL_TOPIC, TOPIC_GITHUB_EVENTS, NULL, ACL_PUBLISH ACL_ASK,
+     "what is to be erased; how long webhooks stay"},
+    {"erase", ACL_TOPIC, TOPIC_DEAD_LETTERS, NULL, "Describe" ACL_ASK, "how long they stay"},
+    {"erase", ACL_TOPIC, TOPIC_RUNS, NULL, ACL_BOTH ACL_ASK,
+     "what runs left; what of it was erased"},
+    {"erase", ACL_TOPIC, TOPIC_MODELS, NULL, ACL_BOTH ACL_ASK,
+     "data of versions; what of it was erased"},
+    {"erase", ACL_CLUSTER, TOPIC_COUNT, NULL, "IdempotentWrite", "brokers before 3.0"},
     {"trainer", ACL_TOPIC, TOPIC_SPECS, NULL, ACL_CONSUME, "home topic; its documents"},
     {"trainer", ACL_GROUP, TOPIC_COUNT, "nodag-trainer", "Read", "ownership of keys"},
     {"trainer", ACL_TOPIC, TOPIC_RUNS, NULL, ACL_BOTH, "runs"},

@@ -1,6 +1,6 @@
 /*
- * Administration of topics over librdkafka, for the subcommands of `nodag topics`; private to this
- * room.
+ * Administration of topics over librdkafka, for the subcommands of `nodag topics`, and for commands that
+ * tell how long records are kept.
  *
  * Design: blocking calls with a timeout each; commands have no loop. What is found is a snapshot,
  * owned by the caller.

@@ -38,7 +38,7 @@
 #include "ingest/git/watcher.h"
 #include "ingest/git/webhooks.h"
 #include "ingest/git/work.h"
-#include "topics/bus_kafka.h"
+#include "topics/bus_daemon.h"
 
 /* How soon an invalid configuration is read again: a file that it names may come later. */
 #define CONFIG_RETRY_MS 10000
@@ -57,7 +57,7 @@ struct ingest {
     char state[PATH_MAX];                   /* absolute */
     char program[PATH_MAX];                 /* this executable */
     int lock_fd;                            /* of the state folder; owned; -1: none */
-    struct bus *bus;                        /* owned */
+    struct bus_daemon kafka;                /* its bus is owned */
     struct children *children;              /* owned: places of repositories that work */
     struct children *suspects;              /* owned: places of repositories that fail */
     struct watcher *watcher;                /* owned */
@@ -149,18 +149,6 @@ static void watch_files(struct ingest *ingest)
 
 /* ---- start ---- */
 
-static void on_bus_state(void *argument, bool reachable, const char *reason)
-{
-    struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
-    daemon_set_ready(ingest->daemon, "kafka", reachable, reason);
-    if (reachable)
-        LOG_INFO("the broker can be reached", LOG_TEXT("brokers", ingest->settings->kafka.brokers));
-    else
-        LOG_WARNING("the broker cannot be reached; what moves meanwhile is published when it can",
-                    LOG_TEXT("brokers", ingest->settings->kafka.brokers),
-                    LOG_TEXT("reason", reason));
-}
-
 static void on_known(void *argument, bool is_known, const char *reason)
 {
     struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
@@ -228,10 +216,9 @@ static int start_trigger(struct ingest *ingest, struct error *error)
 
 static int start_bus(struct ingest *ingest, struct error *error)
 {
-    daemon_set_ready(ingest->daemon, "kafka", false, "not connected yet");
     daemon_set_ready(ingest->daemon, "published", false, "what was published is not known yet");
-    return bus_kafka_new(daemon_loop(ingest->daemon), &ingest->settings->kafka, "nodag-ingest-git",
-                         daemon_metrics(ingest->daemon), on_bus_state, ingest, &ingest->bus, error);
+    return bus_daemon_open(&ingest->kafka, ingest->daemon, &ingest->settings->kafka,
+                           "nodag-ingest-git", error);
 }
 
 static void on_collect(void *argument)
@@ -268,9 +255,9 @@ static void start_watcher(struct ingest *ingest)
         .children = ingest->children,
         .suspects = ingest->suspects,
     };
-    ingest->watcher = watcher_new(daemon_loop(ingest->daemon), ingest->bus,
+    ingest->watcher = watcher_new(daemon_loop(ingest->daemon), ingest->kafka.bus,
                                   daemon_metrics(ingest->daemon), &watcher, &handler, ingest);
-    ingest->documents = documents_new(daemon_loop(ingest->daemon), ingest->bus,
+    ingest->documents = documents_new(daemon_loop(ingest->daemon), ingest->kafka.bus,
                                       watcher_metrics(ingest->watcher), &documents_handler, ingest);
     watcher_set_reader(ingest->watcher, &documents_reader, ingest->documents);
     metrics_on_collect(daemon_metrics(ingest->daemon), on_collect, ingest);
@@ -286,6 +273,11 @@ static int ingest_start(struct daemon *daemon, void *settings_pointer, void **re
     ingest->daemon = daemon;
     ingest->settings = settings_pointer;
     ingest->lock_fd = -1;
+    ingest->kafka = (struct bus_daemon){
+        .flush_ms = DRAIN_FLUSH_MS,
+        .unflushed = "records were left unacknowledged; the next start publishes them again",
+        .while_away = "the broker cannot be reached; what moves meanwhile is published when it can",
+    };
     *ret_self = ingest;
     int code = check_settings(ingest->settings, error);
     if (code == 0)
@@ -303,31 +295,16 @@ static int ingest_start(struct daemon *daemon, void *settings_pointer, void **re
     watch_files(ingest);
     put_into_force(ingest, TAKE(config));
     if (!ingest->settings->ignores_webhooks)
-        ingest->webhooks = webhooks_new(daemon_loop(daemon), ingest->bus, ingest->watcher);
+        ingest->webhooks = webhooks_new(daemon_loop(daemon), ingest->kafka.bus, ingest->watcher);
     return 0;
 }
 
 /* ---- drain, stop ---- */
 
-static void on_flushed(void *argument, size_t still_queued)
-{
-    struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
-    if (still_queued > 0)
-        LOG_WARNING("records were left unacknowledged; the next start publishes them again",
-                    LOG_INT("records", still_queued));
-    daemon_drained(ingest->daemon);
-}
-
-static void on_documents_drained(void *argument)
-{
-    struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
-    bus_kafka_flush(ingest->bus, DRAIN_FLUSH_MS, on_flushed, ingest);
-}
-
 static void on_watcher_drained(void *argument)
 {
     struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
-    documents_drain(ingest->documents, on_documents_drained, ingest);
+    documents_drain(ingest->documents, bus_daemon_finish, &ingest->kafka);
 }
 
 static void ingest_drain(void *self)
@@ -353,7 +330,7 @@ static void ingest_stop(void *self)
         documents_leave_bus(ingest->documents);
     children_free(ingest->children);
     children_free(ingest->suspects);
-    bus_kafka_free(ingest->bus); /* tells both of what is left in its queue */
+    bus_kafka_free(ingest->kafka.bus); /* tells both of what is left in its queue */
     watcher_free(ingest->watcher);
     documents_free(ingest->documents);
     config_free(ingest->config);

@@ -24,12 +24,6 @@ struct found_files {
     bool has_too_many; /* the walk was stopped */
 };
 
-static bool is_utf8(const char *text, size_t bytes)
-{
-    struct utf8 check = {.left = 0};
-    return utf8_feed(&check, (const uint8_t *)text, bytes) == bytes && check.left == 0;
-}
-
 static bool is_wanted(const struct found_files *found, const char *path)
 {
     const char *dot = strrchr(path, '.');
@@ -51,7 +45,7 @@ static bool take_file(void *argument, const char *path, int64_t bytes)
     struct found_files *found = argument;
     if (!is_wanted(found, path))
         return true;
-    if (!is_utf8(path, strlen(path))) {
+    if (!utf8_is_valid(path, strlen(path))) {
         found->skipped++;
         return true;
     }
@@ -73,7 +67,7 @@ static json_t *make_file(const char *path, const struct buffer *content, size_t 
 {
     const char *text = content->data != NULL ? content->data : "";
     size_t bytes = content->size_bytes;
-    if (!is_utf8(text, bytes) || memchr(text, '\0', bytes) != NULL)
+    if (!utf8_is_valid(text, bytes) || memchr(text, '\0', bytes) != NULL)
         return make_fault(path, "it is no UTF-8 text");
     if (bytes > *left_bytes) {
         CLEANUP(mem_free)

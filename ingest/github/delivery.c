@@ -22,6 +22,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/signature.h"
 #include "ingest/github/github_event.h"
 
 /* What a sender is told to wait after a 503 or 429: a broker's restart takes about that long. */
@@ -218,7 +219,7 @@ static int check_head(const struct door *door, const struct http_exchange *excha
     input.target_type = single_header(exchange, "X-GitHub-Hook-Installation-Target-Type", &input);
     input.target_id = single_header(exchange, "X-GitHub-Hook-Installation-Target-ID", &input);
     input.content_type = single_header(exchange, "Content-Type", &input);
-    input.signature = single_header(exchange, "X-Hub-Signature-256", &input);
+    input.signature = single_header(exchange, SIGNATURE_HEADER, &input);
     return head_read(&input, ret_head, ret_refusal);
 }
 

@@ -275,8 +275,7 @@ static bool is_clean(struct text text)
     if (text.data == NULL || text.bytes == 0 || text.bytes > ENVELOPE_ATTRIBUTE_MAX_BYTES)
         return false;
     const uint8_t *bytes = (const uint8_t *)text.data;
-    struct utf8 utf8 = {0};
-    if (utf8_feed(&utf8, bytes, text.bytes) != text.bytes || utf8.left > 0)
+    if (!utf8_is_valid(bytes, text.bytes))
         return false;
     for (size_t i = 0; i < text.bytes; i++) {
         bool is_c1 =

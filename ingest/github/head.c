@@ -12,14 +12,11 @@
 #include <string.h>
 #include <strings.h>
 
-/* What the signature begins with. */
-#define SIGNATURE_PREFIX "sha256="
+#include "base/hex.h"
+#include "base/signature.h"
 
 /* The one media type that is taken: with the form type GitHub would sign and send something else. */
 #define MEDIA_TYPE "application/json"
-
-/* Hexadecimal digits of a digest. */
-#define DIGEST_HEX_BYTES (2 * DIGEST_BYTES)
 
 int refusal_set(struct refusal *refusal, int status, enum reason reason, const char *format, ...)
 {
@@ -66,18 +63,6 @@ static int read_event(const struct head_input *input, struct delivery_head *head
             HEAD_EVENT_MAX_BYTES);
     head->event = text_of(input->event);
     return 0;
-}
-
-/* Returns the value of a hexadecimal digit, -1 if it is none. */
-static int hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F')
-        return digit - 'A' + 10;
-    return -1;
 }
 
 /* Reads a GUID, 8-4-4-4-12 hexadecimal digits (RFC 9562 §4). */
@@ -169,19 +154,16 @@ static int read_signature(const struct head_input *input, struct delivery_head *
                           struct refusal *refusal)
 {
     const char *value = input->signature;
-    size_t prefix_bytes = sizeof(SIGNATURE_PREFIX) - 1;
     if (value == NULL)
-        return refusal_set(
-            refusal, 401, REASON_SIGNATURE,
-            "the header X-Hub-Signature-256 is missing: set a secret in the webhook's "
-            "settings, the same as configured here");
-    if (strncmp(value, SIGNATURE_PREFIX, prefix_bytes) != 0 ||
-        digest_from_text(value + prefix_bytes, strnlen(value + prefix_bytes, DIGEST_HEX_BYTES + 1),
-                         head->mac) != 0)
         return refusal_set(refusal, 401, REASON_SIGNATURE,
-                           "the header X-Hub-Signature-256 is malformed: expected sha256= and %d "
+                           "the header " SIGNATURE_HEADER
+                           " is missing: set a secret in the webhook's "
+                           "settings, the same as configured here");
+    if (signature_parse(value, head->mac) != 0)
+        return refusal_set(refusal, 401, REASON_SIGNATURE,
+                           "the header " SIGNATURE_HEADER " is malformed: expected sha256= and %d "
                            "hexadecimal digits",
-                           DIGEST_HEX_BYTES);
+                           2 * DIGEST_BYTES);
     head->signature = text_of(value);
     return 0;
 }
@@ -191,7 +173,7 @@ int head_read(const struct head_input *input, struct delivery_head *ret_head,
 {
     struct delivery_head head = {0};
     if (input->repeated_header != NULL) {
-        bool is_signature = strcasecmp(input->repeated_header, "X-Hub-Signature-256") == 0;
+        bool is_signature = strcasecmp(input->repeated_header, SIGNATURE_HEADER) == 0;
         return refusal_set(ret_refusal, is_signature ? 401 : 400,
                            is_signature ? REASON_SIGNATURE : REASON_HEADER,
                            "the header %s was sent more than once", input->repeated_header);

@@ -13,10 +13,8 @@
  * but the log and a metric, and is read again every SECRETS_RETRY_MS until it is valid; the daemon is ready
  * while the broker can be reached.
  */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/daemon.h"
 #include "base/file.h"
@@ -28,7 +26,7 @@
 #include "ingest/github/certificate.h"
 #include "ingest/github/delivery.h"
 #include "ingest/github/door.h"
-#include "topics/bus_kafka.h"
+#include "topics/bus_daemon.h"
 
 /*
  * How soon an invalid set of secrets is read again: a secret's file may come later than the configuration that
@@ -38,9 +36,6 @@
 
 /* How long the bus is waited for after the last answer of a drain: nothing should be left in it by then. */
 #define DRAIN_FLUSH_MS 2000
-
-/* Longest numeric address in --listen, with a NUL. */
-#define LISTEN_ADDRESS_BYTES INET6_ADDRSTRLEN
 
 /* What the ingest passed through `void *` starts with. */
 #define INGEST_MAGIC 0x16e57u
@@ -70,7 +65,7 @@ struct ingest {
     unsigned magic;
     struct daemon *daemon;                  /* borrowed */
     const struct ingest_settings *settings; /* borrowed for the process' life */
-    struct bus *bus;                        /* owned */
+    struct bus_daemon kafka;                /* its bus is owned */
     struct admission *admission;            /* owned: who may come in */
     struct door *door;                      /* owned */
     struct certificate *certificate;        /* owned; NULL: plain HTTP */
@@ -226,36 +221,10 @@ static void secrets_take(struct ingest *ingest, struct secrets *secrets)
 
 /* ---- start ---- */
 
-/* Splits ADDRESS:PORT; an IPv6 address stands in brackets. */
-static int listen_parse(const char *text, char ret_address[LISTEN_ADDRESS_BYTES],
-                        uint16_t *ret_port, struct error *error)
-{
-    const char *colon = strrchr(text, ':');
-    size_t address_bytes = colon == NULL ? 0 : (size_t)(colon - text);
-    const char *address = text;
-    if (address_bytes >= 2 && text[0] == '[' && text[address_bytes - 1] == ']') {
-        address++;
-        address_bytes -= 2;
-    }
-    char *end = NULL;
-    long port =
-        colon == NULL || colon[1] < '0' || colon[1] > '9' ? -1 : strtol(colon + 1, &end, 10);
-    if (address_bytes == 0 || address_bytes >= LISTEN_ADDRESS_BYTES || port < 0 ||
-        port > UINT16_MAX || *end != '\0')
-        return error_set(error, ERR_USAGE,
-                         "--listen %s: write a numeric address and a port, such as 127.0.0.1:8080, "
-                         "0.0.0.0:8080 or [::]:8080",
-                         text);
-    memcpy(ret_address, address, address_bytes);
-    ret_address[address_bytes] = '\0';
-    *ret_port = (uint16_t)port;
-    return 0;
-}
-
 static int server_start(struct ingest *ingest, struct error *error)
 {
     const struct ingest_settings *settings = ingest->settings;
-    char address[LISTEN_ADDRESS_BYTES];
+    char address[HTTP_HOST_BYTES];
     /* A proxy's connections are many clients': the door counts requests then. */
     bool has_proxies = admission_has_proxies(ingest->admission);
     struct http_server_settings server = {
@@ -269,10 +238,11 @@ static int server_start(struct ingest *ingest, struct error *error)
         .request_timeout_ms = settings->request_timeout_ms,
         .tls = certificate_tls(ingest->certificate),
     };
-    int code = listen_parse(settings->listen, address, &server.port, error);
-    if (code == 0)
-        code = http_server_new(daemon_loop(ingest->daemon), &server, &delivery_handler,
-                               ingest->door, &ingest->server, error);
+    int code = http_address_parse(settings->listen, address, &server.port, error);
+    if (code != 0)
+        return error_prefix(error, code, "--listen");
+    code = http_server_new(daemon_loop(ingest->daemon), &server, &delivery_handler, ingest->door,
+                           &ingest->server, error);
     if (code != 0)
         return code;
     char port[sizeof("65535")];
@@ -282,18 +252,6 @@ static int server_start(struct ingest *ingest, struct error *error)
              LOG_TEXT("address", address), LOG_TEXT("port", port),
              LOG_TEXT("path", settings->path));
     return 0;
-}
-
-static void on_bus_state(void *argument, bool reachable, const char *reason)
-{
-    struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
-    daemon_set_ready(ingest->daemon, "kafka", reachable, reason);
-    if (reachable)
-        LOG_INFO("the broker can be reached", LOG_TEXT("brokers", ingest->settings->kafka.brokers));
-    else
-        LOG_WARNING("the broker cannot be reached; deliveries are answered 503 until it can",
-                    LOG_TEXT("brokers", ingest->settings->kafka.brokers),
-                    LOG_TEXT("reason", reason));
 }
 
 static void on_collect(void *argument)
@@ -347,6 +305,11 @@ static int ingest_start(struct daemon *daemon, void *settings_pointer, void **re
     ingest->magic = INGEST_MAGIC;
     ingest->daemon = daemon;
     ingest->settings = settings;
+    ingest->kafka = (struct bus_daemon){
+        .flush_ms = DRAIN_FLUSH_MS,
+        .unflushed = "records were left unacknowledged; their senders were told 503",
+        .while_away = "the broker cannot be reached; deliveries are answered 503 until it can",
+    };
     *ret_self = ingest;
     int code = check_settings(settings, error);
     if (code == 0)
@@ -356,15 +319,13 @@ static int ingest_start(struct daemon *daemon, void *settings_pointer, void **re
                                &ingest->certificate, error);
     if (code != 0)
         return code;
-    daemon_set_ready(daemon, "kafka", false, "not connected yet");
     code = admission_new(daemon_loop(daemon), &settings->admission, daemon_metrics(daemon),
                          on_ranges_known, ingest, &ingest->admission, error);
     if (code != 0)
         return code;
     if (admission_is_waiting(ingest->admission))
         daemon_set_ready(daemon, "addresses", false, "GitHub's addresses are not known yet");
-    code = bus_kafka_new(daemon_loop(daemon), &settings->kafka, "nodag-ingest-github",
-                         daemon_metrics(daemon), on_bus_state, ingest, &ingest->bus, error);
+    code = bus_daemon_open(&ingest->kafka, daemon, &settings->kafka, "nodag-ingest-github", error);
     if (code != 0)
         return code;
     const struct door_settings door = {
@@ -376,7 +337,7 @@ static int ingest_start(struct daemon *daemon, void *settings_pointer, void **re
                                        ? (size_t)settings->connections_per_address_max
                                        : 0,
     };
-    ingest->door = door_new(daemon_loop(daemon), ingest->bus, daemon_metrics(daemon), &door);
+    ingest->door = door_new(daemon_loop(daemon), ingest->kafka.bus, daemon_metrics(daemon), &door);
     metrics_on_collect(daemon_metrics(daemon), on_collect, ingest);
     secrets_take(ingest, TAKE(secrets));
     return server_start(ingest, error);
@@ -392,28 +353,13 @@ static void ingest_reload(void *self)
     admission_refresh(ingest->admission);
 }
 
-static void on_flushed(void *argument, size_t still_queued)
-{
-    struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
-    if (still_queued > 0)
-        LOG_WARNING("records were left unacknowledged; their senders were told 503",
-                    LOG_INT("records", still_queued));
-    daemon_drained(ingest->daemon);
-}
-
-static void on_door_drained(void *argument)
-{
-    struct ingest *ingest = CAST_CHECKED(struct ingest, argument, INGEST_MAGIC);
-    bus_kafka_flush(ingest->bus, DRAIN_FLUSH_MS, on_flushed, ingest);
-}
-
 static void ingest_drain(void *self)
 {
     struct ingest *ingest = CAST_CHECKED(struct ingest, self, INGEST_MAGIC);
     LOG_INFO("finishing what is under way", LOG_INT("requests", ingest->door->delivery_count),
              LOG_INT("records", ingest->door->publication_count));
     http_server_quiesce(ingest->server);
-    door_drain(ingest->door, on_door_drained, ingest);
+    door_drain(ingest->door, bus_daemon_finish, &ingest->kafka);
 }
 
 static void ingest_stop(void *self)
@@ -425,7 +371,7 @@ static void ingest_stop(void *self)
     certificate_free(ingest->certificate);
     file_watch_free(ingest->watch);
     loop_timer_free(ingest->retry_timer);
-    bus_kafka_free(ingest->bus); /* tells the door of what is left in its queue */
+    bus_kafka_free(ingest->kafka.bus); /* tells the door of what is left in its queue */
     door_free(ingest->door);
     admission_free(ingest->admission);
     ingest->magic = 0;

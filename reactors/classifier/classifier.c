@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "reactors/classifier/model_file.h"
 #include "reactors/classifier/model_loaded.h"
 #include "reactors/classifier/text.h"
@@ -155,7 +156,7 @@ static char *printable_text(const struct feature_bag *bag, const struct feature_
 {
     char *text = mem_copy_bytes(bag->texts + entry->text_offset, entry->text_bytes);
     for (size_t i = 0; i < entry->text_bytes;) {
-        size_t step = text_utf8_length(text + i, entry->text_bytes - i);
+        size_t step = utf8_sequence_bytes(text + i, entry->text_bytes - i);
         if (step == 0 || (unsigned char)text[i] < ' ' || text[i] == 0x7f)
             text[i] = '?';
         i += step == 0 ? 1 : step;

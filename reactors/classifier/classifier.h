@@ -94,6 +94,30 @@ struct classifier_explanation {
 int classifier_load(const char *path, struct classifier **ret_classifier,
                     struct error *error) MUST_CHECK;
 
+/* A load that is done piece by piece: a file of many MB must not hold up an event loop. */
+struct classifier_loading;
+
+/*
+ * Maps a model file as classifier_load() does, and checks its beginning; the rest is for
+ * classifier_loading_step(). `*ret_loading` is owned. The codes of classifier_load(). Any thread.
+ */
+int classifier_loading_new(const char *path, struct classifier_loading **ret_loading,
+                           struct error *error) MUST_CHECK;
+
+/*
+ * Digests the next `piece_bytes` of the file; after the last ones checks everything else (some
+ * milliseconds at most) and then gives the model, owned, in `*ret_classifier`, which is NULL until
+ * then. After an error or the model the loading can only be freed. The codes of classifier_load().
+ * Owner's thread.
+ */
+int classifier_loading_step(struct classifier_loading *loading, size_t piece_bytes,
+                            struct classifier **ret_classifier, struct error *error) MUST_CHECK;
+
+/* Frees a loading; NULL is fine. Owner's thread. */
+void classifier_loading_free(struct classifier_loading *loading);
+
+DEFINE_CLEANUP(struct classifier_loading *, classifier_loading_free)
+
 /*
  * As classifier_load(), from memory, for tests and fuzzing: `bytes` is borrowed until the model is
  * freed and must be aligned to 8 bytes. ERR_UNSUPPORTED, ERR_CORRUPT and ERR_TOO_LARGE as above.

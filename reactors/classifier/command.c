@@ -14,21 +14,6 @@
 /* Width of a progress line's name, so that a shorter one overwrites a longer one. */
 #define STAGE_WIDTH 28
 
-bool command_parse(const struct option_program *program, int argc, char **argv, void *settings,
-                   int *ret_status)
-{
-    struct error error = {0};
-    enum option_result parsed = OPTION_RUN;
-    int first = 0;
-    int result = option_parse(program, argc, argv, settings, &first, &parsed, &error);
-    if (result != 0) {
-        *ret_status = option_complain(program, &error);
-        return false;
-    }
-    *ret_status = EXIT_STATUS_OK;
-    return parsed == OPTION_RUN;
-}
-
 int command_fail(const struct error *error)
 {
     fprintf(stderr, "nodag model: %s\n", error->text);

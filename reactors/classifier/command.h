@@ -30,13 +30,6 @@ int command_explain(int argc, char **argv);
 /* `nodag model show`: what a model says of itself. Returns an exit status. Main thread. */
 int command_show(int argc, char **argv);
 
-/*
- * Parses a command's options. Returns true if it shall run; otherwise `*ret_status` is what to exit
- * with, and everything was said. Main thread.
- */
-bool command_parse(const struct option_program *program, int argc, char **argv, void *settings,
-                   int *ret_status);
-
 /* Prints "nodag model: text" to standard error; returns EXIT_STATUS_FAILED. Main thread. */
 int command_fail(const struct error *error);
 

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "reactors/classifier/classifier.h"
 #include "reactors/classifier/command.h"
 #include "reactors/classifier/text.h"
@@ -144,7 +145,7 @@ static void print_title(const struct classifier_issue *issue)
 {
     printf("%s: ", issue->repository[0] == '\0' ? "(no repository)" : issue->repository);
     for (size_t i = 0; i < issue->title_bytes && i < TITLE_BYTES_SHOWN;) {
-        size_t step = text_utf8_length(issue->title + i, issue->title_bytes - i);
+        size_t step = utf8_sequence_bytes(issue->title + i, issue->title_bytes - i);
         bool is_sign = (unsigned char)issue->title[i] < ' ' || issue->title[i] == 0x7f ||
                        (step == 2 && (unsigned char)issue->title[i] == 0xc2 &&
                         (unsigned char)issue->title[i + 1] < 0xa0);
@@ -215,7 +216,7 @@ int command_explain(int argc, char **argv)
     struct explain_settings settings = {0};
     struct error error = {0};
     int status = 0;
-    if (!command_parse(&PROGRAM, argc, argv, &settings, &status))
+    if (!option_begin(&PROGRAM, argc, argv, &settings, NULL, &status))
         return status;
     return explain(&settings, &error) == 0 ? EXIT_STATUS_OK : command_fail(&error);
 }

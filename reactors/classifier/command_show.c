@@ -87,7 +87,7 @@ int command_show(int argc, char **argv)
     struct show_settings settings = {0};
     struct error error = {0};
     int status = 0;
-    if (!command_parse(&PROGRAM, argc, argv, &settings, &status))
+    if (!option_begin(&PROGRAM, argc, argv, &settings, NULL, &status))
         return status;
     return show(&settings, &error) == 0 ? EXIT_STATUS_OK : command_fail(&error);
 }

@@ -14,6 +14,7 @@
 #include "base/digest.h"
 #include "base/memory.h"
 #include "base/time_text.h"
+#include "base/utf8.h"
 #include "reactors/classifier/dataset_rows.h"
 #include "reactors/classifier/text.h"
 
@@ -110,7 +111,7 @@ bool dataset_row_has(const struct dataset_row *row, uint32_t label)
 static bool is_text(const char *bytes, size_t byte_count)
 {
     for (size_t i = 0; i < byte_count;) {
-        size_t step = text_utf8_length(bytes + i, byte_count - i);
+        size_t step = utf8_sequence_bytes(bytes + i, byte_count - i);
         if (step == 0 || (unsigned char)bytes[i] < ' ' || bytes[i] == 0x7f)
             return false;
         i += step;

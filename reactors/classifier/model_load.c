@@ -43,6 +43,28 @@ void classifier_free(struct classifier *classifier)
     free(classifier);
 }
 
+/* A load under way. */
+struct classifier_loading {
+    struct classifier *classifier; /* owned until it is given away */
+    struct model_preamble preamble;
+    struct model_layout layout;
+    struct digest *inner;  /* owned: of what stands before the stored digest */
+    struct digest *whole;  /* owned: of the file */
+    size_t digested_bytes; /* so far */
+    char *path;            /* owned, for errors; NULL: from memory */
+};
+
+void classifier_loading_free(struct classifier_loading *loading)
+{
+    if (loading == NULL)
+        return;
+    classifier_free(loading->classifier);
+    digest_free(loading->inner);
+    digest_free(loading->whole);
+    free(loading->path);
+    free(loading);
+}
+
 /*
  * --- checks
  * -------------------------------------------------------------------------------------------------
@@ -74,15 +96,16 @@ static int check_preamble(const struct classifier *classifier, struct model_prea
     return 0;
 }
 
-static int check_digest(struct classifier *classifier, const struct model_layout *layout,
-                        struct error *error)
+/* Takes the two digests, of everything before the stored one and of the whole file, to their end. */
+static int check_digest(struct classifier_loading *loading, struct error *error)
 {
+    struct classifier *classifier = loading->classifier;
     uint8_t digest[DIGEST_BYTES];
-    digest_sha256(classifier->bytes, layout->digest, digest);
-    if (memcmp(digest, classifier->bytes + layout->digest, sizeof(digest)) != 0)
+    digest_finish(loading->inner, digest);
+    if (memcmp(digest, classifier->bytes + loading->layout.digest, sizeof(digest)) != 0)
         return error_set(error, ERR_CORRUPT,
                          "the model's checksum does not hold: damaged; " HINT_CORRUPT);
-    digest_sha256(classifier->bytes, classifier->byte_count, digest);
+    digest_finish(loading->whole, digest);
     digest_to_text(digest, classifier->sha256);
     memcpy(classifier->version, classifier->sha256, sizeof(classifier->version) - 1);
     return 0;
@@ -231,31 +254,74 @@ static int check_header(struct classifier *classifier, const struct model_preamb
  * ------------------------------------------------------------------------------------------------
  */
 
-static int check_all(struct classifier *classifier, struct error *error)
+/* Digests the next piece; the piece that ends before the stored digest counts for both. */
+static void digest_piece(struct classifier_loading *loading, size_t piece_bytes)
 {
-    struct model_preamble preamble;
-    struct model_layout layout;
-    int result = check_preamble(classifier, &preamble, &layout, error);
+    const struct classifier *classifier = loading->classifier;
+    size_t from = loading->digested_bytes;
+    size_t left = classifier->byte_count - from;
+    size_t bytes = piece_bytes < left ? piece_bytes : left;
+    size_t inner_left = from < loading->layout.digest ? loading->layout.digest - from : 0;
+    digest_update(loading->whole, classifier->bytes + from, bytes);
+    digest_update(loading->inner, classifier->bytes + from,
+                  bytes < inner_left ? bytes : inner_left);
+    loading->digested_bytes += bytes;
+}
+
+static int check_rest(struct classifier_loading *loading, struct error *error)
+{
+    int result = check_digest(loading, error);
     if (result == 0)
-        result = check_digest(classifier, &layout, error);
+        result = check_header(loading->classifier, &loading->preamble, &loading->layout, error);
     if (result == 0)
-        result = check_header(classifier, &preamble, &layout, error);
-    if (result == 0)
-        result = check_arrays(classifier, &preamble, &layout, error);
+        result = check_arrays(loading->classifier, &loading->preamble, &loading->layout, error);
     return result;
+}
+
+int classifier_loading_step(struct classifier_loading *loading, size_t piece_bytes,
+                            struct classifier **ret_classifier, struct error *error)
+{
+    *ret_classifier = NULL;
+    digest_piece(loading, piece_bytes);
+    if (loading->digested_bytes < loading->classifier->byte_count)
+        return 0;
+    int result = check_rest(loading, error);
+    if (result == 0)
+        *ret_classifier = TAKE(loading->classifier);
+    else if (loading->path != NULL)
+        (void)error_prefix(error, result, "model %s", loading->path);
+    return result;
+}
+
+/* Starts a load of `classifier` (taken), whose bytes are there; `path` is for errors, or NULL. */
+static int loading_begin(struct classifier *classifier, const char *path,
+                         struct classifier_loading **ret_loading, struct error *error)
+{
+    CLEANUP(classifier_loading_free)
+    struct classifier_loading *loading = MEM_NEW(struct classifier_loading);
+    loading->classifier = classifier;
+    loading->path = mem_copy_text(path);
+    int result = check_preamble(classifier, &loading->preamble, &loading->layout, error);
+    if (result != 0)
+        return path != NULL ? error_prefix(error, result, "model %s", path) : result;
+    loading->inner = digest_new();
+    loading->whole = digest_new();
+    *ret_loading = TAKE(loading);
+    return 0;
 }
 
 int classifier_load_bytes(const void *bytes, size_t byte_count, struct classifier **ret_classifier,
                           struct error *error)
 {
     assert((uintptr_t)bytes % sizeof(uint64_t) == 0);
-    CLEANUP(classifier_free) struct classifier *classifier = MEM_NEW(struct classifier);
+    CLEANUP(classifier_loading_free) struct classifier_loading *loading = NULL;
+    struct classifier *classifier = MEM_NEW(struct classifier);
     classifier->bytes = bytes;
     classifier->byte_count = byte_count;
-    int result = check_all(classifier, error);
-    if (result == 0)
-        *ret_classifier = TAKE(classifier);
-    return result;
+    int result = loading_begin(classifier, NULL, &loading, error);
+    if (result != 0)
+        return result;
+    return classifier_loading_step(loading, byte_count, ret_classifier, error);
 }
 
 static int map_file(int descriptor, struct classifier *classifier, struct error *error)
@@ -274,10 +340,11 @@ static int map_file(int descriptor, struct classifier *classifier, struct error 
     classifier->bytes = mapped;
     classifier->byte_count = (size_t)status.st_size;
     classifier->is_mapped = true;
-    return check_all(classifier, error);
+    return 0;
 }
 
-int classifier_load(const char *path, struct classifier **ret_classifier, struct error *error)
+int classifier_loading_new(const char *path, struct classifier_loading **ret_loading,
+                           struct error *error)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
@@ -288,6 +355,17 @@ int classifier_load(const char *path, struct classifier **ret_classifier, struct
     (void)close(descriptor);
     if (result != 0)
         return error_prefix(error, result, "model %s", path);
-    *ret_classifier = TAKE(classifier);
-    return 0;
+    return loading_begin(TAKE(classifier), path, ret_loading, error);
+}
+
+int classifier_load(const char *path, struct classifier **ret_classifier, struct error *error)
+{
+    CLEANUP(classifier_loading_free) struct classifier_loading *loading = NULL;
+    CLEANUP(classifier_free) struct classifier *classifier = NULL;
+    int result = classifier_loading_new(path, &loading, error);
+    if (result == 0)
+        result = classifier_loading_step(loading, SIZE_MAX, &classifier, error);
+    if (result == 0)
+        *ret_classifier = TAKE(classifier);
+    return result;
 }

@@ -1,5 +1,5 @@
 /*
- * Hashes, UTF-8, and the scanner that cuts a body into prose, code and logs: see text.h. The
+ * Hashes and the scanner that cuts a body into prose, code and logs: see text.h. The
  * tokeniser is in tokens.c.
  */
 #include "reactors/classifier/text.h"
@@ -45,29 +45,6 @@ uint64_t text_hash(uint64_t seed, const void *bytes, size_t byte_count)
         byte_count -= step;
     }
     return hash_mix(hash);
-}
-
-/*
- * --- UTF-8
- * --------------------------------------------------------------------------------------------------
- */
-
-size_t text_utf8_length(const char *bytes, size_t byte_count)
-{
-    if (byte_count == 0)
-        return 0;
-    const unsigned char *u = (const unsigned char *)bytes;
-    if (u[0] < 0x80)
-        return 1;
-    size_t length = u[0] >= 0xf0 ? 4 : u[0] >= 0xe0 ? 3 : 2;
-    if (u[0] < 0xc2 || u[0] > 0xf4 || byte_count < length)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((u[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xf0 && u[1] < 0x90);
-    bool outside = (u[0] == 0xed && u[1] > 0x9f) || (u[0] == 0xf4 && u[1] > 0x8f);
-    return overlong || outside ? 0 : length;
 }
 
 /*

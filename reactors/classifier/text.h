@@ -121,10 +121,4 @@ size_t text_line_key(const char *line, size_t line_bytes, char *ret_key, size_t 
  */
 uint64_t text_hash(uint64_t seed, const void *bytes, size_t byte_count);
 
-/*
- * Returns the length (1 … 4) of the valid UTF-8 sequence at `bytes`, or 0 if there is none (RFC
- * 3629). Any thread.
- */
-size_t text_utf8_length(const char *bytes, size_t byte_count);
-
 #endif

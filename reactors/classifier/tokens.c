@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "reactors/classifier/text.h"
 #include "reactors/classifier/text_chars.h"
 
@@ -31,18 +32,6 @@
  * ---------------------------------------------------------------------------------------------
  */
 
-/* The code point of a valid sequence of `length` bytes. */
-static uint32_t utf8_code_point(const char *bytes, size_t length)
-{
-    const unsigned char *u = (const unsigned char *)bytes;
-    if (length == 1)
-        return u[0];
-    uint32_t code_point = u[0] & (0xffu >> (length + 1));
-    for (size_t i = 1; i < length; i++)
-        code_point = (code_point << 6) | (u[i] & 0x3fu);
-    return code_point;
-}
-
 /*
  * Length of the word character at `bytes`; 0 if it is none. Signs and spaces of Unicode are none.
  */
@@ -52,7 +41,7 @@ static size_t word_char_length(const char *bytes, size_t byte_count)
         return 0;
     if ((unsigned char)bytes[0] < 0x80)
         return is_ascii_alpha(bytes[0]) || is_ascii_digit(bytes[0]);
-    size_t length = text_utf8_length(bytes, byte_count);
+    size_t length = utf8_sequence_bytes(bytes, byte_count);
     if (length == 0)
         return 0;
     uint32_t code_point = utf8_code_point(bytes, length);
@@ -308,7 +297,7 @@ void text_tokenise(struct text_tokens *tokens, const char *bytes, size_t byte_co
             i += length;
             continue;
         }
-        size_t step = text_utf8_length(bytes + i, byte_count - i);
+        size_t step = utf8_sequence_bytes(bytes + i, byte_count - i);
         if (step > 1 && word_char_length(bytes + i, byte_count - i) > 0)
             text_tokens_add(tokens, bytes + i, step, TEXT_TOKEN_PART, false); /* CJK */
         i += step > 0 ? step : 1;

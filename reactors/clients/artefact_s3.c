@@ -28,19 +28,29 @@
 
 #include "base/memory.h"
 #include "reactors/clients/artefact_private.h"
+#include "reactors/clients/artefact_s3_answer.h"
 #include "reactors/clients/artefact_s3_keys.h"
 
 /* Longest bucket with prefix: what leaves room for the rest of the URI. */
 #define PLACE_MAX_BYTES 300
 
+/* Longest wait for an answer to what moves no artefact: a store that is busy says so sooner. */
+#define LOOK_TIMEOUT_MS 15000
+
 /* Longest transfer of one artefact: the largest at 2 MB a second. */
 #define TRANSFER_TIMEOUT_MS 600000
+
+/* Longest time in which nothing of a transfer moves, the store's work at its end included: a store that hangs is not waited for
+ * until the time of the largest is over. */
+#define STALL_TIMEOUT_MS 60000
 
 /* Largest answer that is not an artefact. */
 #define ANSWER_MAX_BYTES 65536
 
-/* Most bytes of a server's own words in an error. */
-#define REASON_MAX_BYTES 200
+/* Longest region and endpoint. */
+#define REGION_MAX_BYTES 60
+/* See above. */
+#define ENDPOINT_MAX_BYTES 300
 
 /* Guard against structs of other types. */
 #define S3_STORE_MAGIC 0x61733374u
@@ -140,6 +150,7 @@ static void call_send(struct artefact_call *call, struct http_request *request, 
 {
     const struct s3_store *store = call->store;
     struct s3_keys keys;
+    bool has_artefact = strcmp(request->method, "PUT") == 0 || strcmp(request->method, "GET") == 0;
     int code = s3_keys_read(store->credentials_file, &keys, &call->error);
     CLEANUP(mem_free)
     char *url = mem_format("%s%s", store->base_url, strstr(call->artefact.uri, "/sha256/"));
@@ -149,7 +160,8 @@ static void call_send(struct artefact_call *call, struct http_request *request, 
                                      .secret_access_key = keys.secret};
     request->url = url;
     request->aws = &aws;
-    request->timeout_ms = TRANSFER_TIMEOUT_MS;
+    request->timeout_ms = has_artefact ? TRANSFER_TIMEOUT_MS : LOOK_TIMEOUT_MS;
+    request->stall_ms = has_artefact ? STALL_TIMEOUT_MS : 0;
     request->redirects_max = -1;
     request->headers[request->header_count++] =
         (struct http_header){.name = "x-amz-content-sha256", .value = payload};
@@ -172,31 +184,14 @@ static const char *no_payload(char ret_text[DIGEST_TEXT_BYTES])
     return ret_text;
 }
 
-/* Sets the call's error from an answer that is no success; the server's <Code> says more. */
+/* Sets the call's error from an answer that is no success. */
 static void call_refuse(struct artefact_call *call, const char *doing,
                         const struct http_response *response)
 {
-    static const char open_tag[] = "<Code>";
-    const char *reason = strstr(response->body, open_tag);
-    size_t reason_bytes = 0;
-    if (reason != NULL) {
-        reason += strlen(open_tag);
-        reason_bytes = strspn(reason, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
-    }
-    int status = response->status;
-    int code = status == 404                                     ? ERR_NOT_FOUND
-               : status == 401 || status == 403                  ? ERR_DENIED
-               : status >= 500 || status == 429 || status == 408 ? ERR_UNAVAILABLE
-                                                                 : ERR_INPUT;
-    (void)error_set(&call->error, code, "artefact store: cannot %s %s: it answered %d %.*s", doing,
-                    call->artefact.uri, status,
-                    (int)(reason_bytes < REASON_MAX_BYTES ? reason_bytes : REASON_MAX_BYTES),
-                    reason != NULL ? reason : "");
-}
-
-static bool is_success(const struct http_response *response)
-{
-    return response->status >= 200 && response->status < 300;
+    const struct s3_request_name name = {.doing = doing,
+                                         .uri = call->artefact.uri,
+                                         .credentials_file = call->store->credentials_file};
+    call->error.code = s3_answer_refused(&name, response, &call->error);
 }
 
 /* The beginning of every answer's handling. Returns the call, whose error is set where there is no
@@ -206,7 +201,7 @@ static struct artefact_call *call_answered(void *argument, int code, const struc
     struct artefact_call *call = CAST_CHECKED(struct artefact_call, argument, S3_CALL_MAGIC);
     call->request = NULL;
     if (code != 0)
-        call->error = *error;
+        (void)error_set(&call->error, code, "artefact store: %s", error->text);
     return call;
 }
 
@@ -226,33 +221,36 @@ static void put_on_stored(void *argument, int code, const struct http_response *
                           const struct error *error)
 {
     struct artefact_call *call = call_answered(argument, code, error);
-    if (code == 0 && !is_success(response))
+    if (code == 0 && !s3_answer_is_success(response))
         call_refuse(call, "store", response);
     call_end(call);
+}
+
+/* Returns true if the artefact is in the store, whole as far as can be told without reading it. */
+static bool put_is_there(const struct artefact_call *call, const struct http_response *response)
+{
+    const char *text = http_response_header(response, "Content-Length");
+    char size[24];
+    (void)snprintf(size, sizeof(size), "%lld", (long long)call->artefact.size_bytes);
+    return s3_answer_is_success(response) && (text == NULL || strcmp(text, size) == 0);
 }
 
 static void put_on_looked(void *argument, int code, const struct http_response *response,
                           const struct error *error)
 {
     struct artefact_call *call = call_answered(argument, code, error);
-    if (code != 0 || is_success(response)) {
-        call_end(call);
-        return;
-    }
     /* 403 is also said of what is not there to those who may not list the bucket. */
-    if (response->status != 404 && response->status != 403) {
+    if (code == 0 && !s3_answer_is_success(response) && response->status != 404 &&
+        response->status != 403)
         call_refuse(call, "look for", response);
+    if (call->error.code != 0 || put_is_there(call, response)) {
         call_end(call);
         return;
     }
     struct http_request request = {.method = "PUT", .body_max_bytes = ANSWER_MAX_BYTES};
     request.body_bytes = (size_t)call->artefact.size_bytes;
-    if (request.body_bytes > 0) {
-        request.stream.read = put_read;
-        request.stream.argument = call;
-    } else {
-        request.body = "";
-    }
+    request.stream.read = put_read;
+    request.stream.argument = call;
     call_send(call, &request, call->artefact.sha256, put_on_stored);
 }
 
@@ -270,7 +268,8 @@ static void put_on_digest(void *argument, int code, const char *sha256, int64_t 
         call_end(call);
         return;
     }
-    struct http_request request = {.method = "HEAD", .body_max_bytes = ANSWER_MAX_BYTES};
+    /* The limit holds for the length that is named, though nothing of it comes. */
+    struct http_request request = {.method = "HEAD", .body_max_bytes = (size_t)ARTEFACT_MAX_BYTES};
     call_send(call, &request, no_payload(payload), put_on_looked);
 }
 
@@ -327,7 +326,7 @@ static void get_on_answer(void *argument, int code, const struct http_response *
     struct artefact_call *call = call_answered(argument, code, error);
     if (own.code != 0)
         call->error = own;
-    else if (code == 0 && !is_success(response))
+    else if (code == 0 && !s3_answer_is_success(response))
         call_refuse(call, "fetch", response);
     if (call->error.code != 0)
         call_end(call);
@@ -364,7 +363,7 @@ static void remove_on_answer(void *argument, int code, const struct http_respons
                              const struct error *error)
 {
     struct artefact_call *call = call_answered(argument, code, error);
-    if (code == 0 && !is_success(response) && response->status != 404)
+    if (code == 0 && !s3_answer_is_success(response) && !s3_answer_is_absent(response))
         call_refuse(call, "remove", response);
     call_end(call);
 }
@@ -425,9 +424,36 @@ static int check_place(const char *place, struct error *error)
                              place, PLACE_MAX_BYTES);
 }
 
+/* Checks https://HOST[:PORT][/PATH] and the region's name: both go into URLs and signatures as they are. */
+static int check_server(const char *endpoint, const char *region, struct error *error)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    if (region[strspn(region, allowed)] != '\0' || region[0] == '\0' ||
+        strlen(region) > REGION_MAX_BYTES)
+        return error_set(error, ERR_INPUT,
+                         "artefact store: \"%.100s\" is no region: expected one such as us-east-1",
+                         region);
+    const char *host = endpoint == NULL                        ? NULL
+                       : strncmp(endpoint, "https://", 8) == 0 ? endpoint + 8
+                       : strncmp(endpoint, "http://", 7) == 0  ? endpoint + 7
+                                                               : "";
+    if (host == NULL || (strcspn(host, "/") > 0 && strpbrk(host, "?#@% \r\n\t") == NULL &&
+                         strlen(endpoint) <= ENDPOINT_MAX_BYTES))
+        return 0;
+    return error_set(error, ERR_INPUT,
+                     "artefact store: the endpoint \"%.100s\" must be https://HOST or "
+                     "https://HOST:PORT, without the bucket",
+                     endpoint);
+}
+
+/* A certificate for *.s3.REGION.amazonaws.com does not hold for a bucket with a dot: there the bucket is in the path. */
 static char *make_base_url(const char *place, const char *endpoint, const char *region)
 {
     const char *slash = strchrnul(place, '/');
+    bool has_dot = memchr(place, '.', (size_t)(slash - place)) != NULL;
+    if (endpoint == NULL && has_dot)
+        return mem_format("https://s3.%s.amazonaws.com/%s", region, place);
     if (endpoint == NULL)
         return mem_format("https://%.*s.s3.%s.amazonaws.com%s", (int)(slash - place), place, region,
                           slash);
@@ -441,7 +467,10 @@ int artefact_s3_store_new(struct loop *loop, struct http_client *http, const cha
                           const struct artefact_settings *settings,
                           struct artefact_store **ret_store, struct error *error)
 {
+    const char *region = settings->region != NULL ? settings->region : "us-east-1";
     int code = check_place(place, error);
+    if (code == 0)
+        code = check_server(settings->endpoint, region, error);
     if (code != 0)
         return code;
     if (settings->credentials_file == NULL)
@@ -450,7 +479,6 @@ int artefact_s3_store_new(struct loop *loop, struct http_client *http, const cha
                          "is needed",
                          place);
     assert(http != NULL);
-    const char *region = settings->region != NULL ? settings->region : "us-east-1";
     struct s3_store *store = MEM_NEW(struct s3_store);
     store->interface = (struct artefact_store){.put = store_put,
                                                .get = store_get,

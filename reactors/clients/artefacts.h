@@ -21,6 +21,7 @@
 #ifndef NODAG_CLIENTS_ARTEFACTS_H
 #define NODAG_CLIENTS_ARTEFACTS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -28,6 +29,7 @@
 #include "base/error.h"
 #include "base/http_client.h"
 #include "base/loop.h"
+#include "base/option.h"
 
 /* Largest artefact: a model or a data set of a large organisation is a tenth of it. */
 #define ARTEFACT_MAX_BYTES ((int64_t)1 << 30)
@@ -79,6 +81,32 @@ struct artefact_settings {
     const char *region;   /* s3: NULL: us-east-1 */
     const char *credentials_file; /* s3: YAML {access_key_id, secret_access_key, session_token?} */
 };
+
+/* Rows for option tables: `type` is the settings struct, `member` its struct artefact_settings. */
+#define ARTEFACT_OPTION_ROWS(type, member)                                                         \
+    {.name = "artefacts",                                                                          \
+     .kind = OPTION_TEXT,                                                                          \
+     .offset = offsetof(type, member.url),                                                         \
+     .default_value = "file:///var/lib/nodag/artefacts",                                           \
+     .value_name = "URL",                                                                          \
+     .group = "Artefacts",                                                                         \
+     .help = "Where models and what belongs to them are kept: file:///FOLDER or "                  \
+             "s3://BUCKET/PREFIX."},                                                               \
+        {.name = "artefacts-endpoint",                                                             \
+         .kind = OPTION_TEXT,                                                                      \
+         .offset = offsetof(type, member.endpoint),                                                \
+         .value_name = "URL",                                                                      \
+         .help = "Of a server that is compatible with S3. Default: Amazon's."},                    \
+        {.name = "artefacts-region",                                                               \
+         .kind = OPTION_TEXT,                                                                      \
+         .offset = offsetof(type, member.region),                                                  \
+         .value_name = "NAME",                                                                     \
+         .help = "Of the bucket. Default: us-east-1."},                                            \
+    {                                                                                              \
+        .name = "artefacts-credentials-file", .kind = OPTION_SECRET_FILE,                          \
+        .offset = offsetof(type, member.credentials_file),                                         \
+        .help = "YAML with access_key_id and secret_access_key; read for every request."           \
+    }
 
 /*
  * Opens a store; a file store's folder is made if it is not there. `loop` and `http` (NULL for a file

@@ -21,15 +21,10 @@
 bool import_begin(const struct option_program *program, int argc, char **argv, void *settings,
                   int *ret_first, int *ret_status)
 {
-    struct error error = {0};
-    enum option_result result = OPTION_RUN;
-    int code = option_parse(program, argc, argv, settings, ret_first, &result, &error);
-    *ret_status = EXIT_STATUS_OK;
-    if (code != 0)
-        *ret_status = option_complain(program, &error);
+    bool runs = option_begin(program, argc, argv, settings, ret_first, ret_status);
     /* The libraries' own lines would stand between those of the command. */
     log_configure(program->name, LOG_LEVEL_ERROR);
-    return code == 0 && result == OPTION_RUN;
+    return runs;
 }
 
 /* A second signal ends it at once: what is in flight may or may not arrive. */

@@ -101,6 +101,8 @@ static void kernel_start(struct kernel_work *work)
     struct kernel *kernel = work->kernel;
     queue_set_state(work, WORK_RUNNING);
     work->covered = work->offset_count;
+    work->is_minor = work->covered > 0 && !work->has_major && !work->has_pending;
+    work->has_major = false;
     mem_free(work->run_event_id);
     work->run_event_id = work->covered > 0 ? TAKE(work->event_id) : NULL;
     work->started_ms = loop_now_ms(kernel->loop);
@@ -206,11 +208,12 @@ void kernel_enqueue(struct kernel *kernel, const struct kernel_route *route)
         return;
     struct kernel_work *work = queue_find(kernel, route->key);
     if (work == NULL) {
-        (void)queue_add(partition, route->key, route->note, false);
-        return;
+        work = queue_add(partition, route->key, route->note, false);
+    } else {
+        queue_set_note(work, route->note);
+        queue_wake(work);
     }
-    queue_set_note(work, route->note);
-    queue_wake(work);
+    work->has_major = true;
 }
 
 void kernel_wake_stalled(struct kernel *kernel,
@@ -223,7 +226,23 @@ void kernel_wake_stalled(struct kernel *kernel,
     {
         bool may_stall = work->state == WORK_STALLED || work->state == WORK_SETTLING ||
                          work->state == WORK_RUNNING;
-        if (may_stall && look(argument, work->key, work->note))
+        if (!may_stall || !look(argument, work->key, work->note))
+            continue;
+        work->has_major = true;
+        queue_wake(work);
+    }
+}
+
+void kernel_wake_retrying(struct kernel *kernel,
+                          bool (*look)(void *argument, const char *key, const char *note),
+                          void *argument)
+{
+    struct kernel_work *work = NULL;
+    struct kernel_work *rest = NULL;
+    HASH_ITER(hh, kernel->works, work, rest)
+    {
+        bool may_wait = work->state == WORK_WAITING || work->state == WORK_SETTLING;
+        if (may_wait && work->outcome == KERNEL_RETRY && look(argument, work->key, work->note))
             queue_wake(work);
     }
 }
@@ -483,6 +502,16 @@ const char *kernel_work_event_id(const struct kernel_work *work)
 unsigned kernel_work_attempts(const struct kernel_work *work)
 {
     return work->attempts;
+}
+
+bool kernel_work_is_minor(const struct kernel_work *work)
+{
+    return work->is_minor;
+}
+
+bool kernel_work_is_current(const struct kernel_work *work)
+{
+    return !work->home->revoking && !work->kernel->paused && !work->kernel->draining;
 }
 
 bool kernel_work_is_sweep(const struct kernel_work *work)

@@ -75,6 +75,8 @@ struct kernel_route {
     char key[SUBJECT_KEY_BYTES];  /* the key, NUL-terminated */
     char note[KERNEL_NOTE_BYTES]; /* the note, may be empty */
     int32_t partition;            /* of the home topic; set by the kernel for home records */
+    bool is_minor; /* of a home record: alone it matters only for keys that the reactor knows; see
+                      kernel_work_is_minor */
 };
 
 /* Which partitions of a table's topic a reactor folds. */
@@ -217,6 +219,15 @@ void kernel_wake_stalled(struct kernel *kernel,
                          void *argument);
 
 /*
+ * As kernel_wake_stalled, for each key whose last outcome was RETRY: its wait ends at once. For reactors
+ * that notice that what several keys were waiting for is there now. A key that AFTER put off waits on.
+ * Loop thread.
+ */
+void kernel_wake_retrying(struct kernel *kernel,
+                          bool (*look)(void *argument, const char *key, const char *note),
+                          void *argument);
+
+/*
  * Publishes on behalf of a work: `done(argument, code)` is called unless the work was abandoned
  * meanwhile. Same codes as bus_publish, and those of bus_delivered_fn. Loop thread.
  */
@@ -243,6 +254,19 @@ unsigned kernel_work_attempts(const struct kernel_work *work);
 
 /* Returns true if nobody but the slow sweep asked for this run. */
 bool kernel_work_is_sweep(const struct kernel_work *work);
+
+/*
+ * Returns true if this run covers minor events only (struct kernel_route): the tables are there now, which
+ * say whether the key is known. False for retries, wakes, the sweep, and after a boot with a record in
+ * `pending`.
+ */
+bool kernel_work_is_minor(const struct kernel_work *work);
+
+/*
+ * Returns true while records of the work's partition come in: it is neither being given up nor is the consumer
+ * paused. Else the reactor may not have seen what stands on the topic.
+ */
+bool kernel_work_is_current(const struct kernel_work *work);
 
 /* The offset of the newest record that kernel_publish published for it and that was acknowledged; -1:
  * none in this run. */

@@ -63,24 +63,26 @@ struct work_publish {
 
 /* One key. */
 struct kernel_work {
-    unsigned magic;                   /* KERNEL_WORK_MAGIC */
-    struct kernel *kernel;            /* borrowed */
-    struct kernel_partition *home;    /* borrowed */
-    enum work_state state;            /* changed by queue_set_state only */
-    char *key;                        /* owned */
-    char *note;                       /* owned; newest event's */
-    char *run_event_id;               /* owned; of this run, or NULL */
-    char *event_id;                   /* owned; newest event's, or NULL */
-    bool sweep;                       /* low priority: nobody asked but the sweep */
-    bool again;                       /* something came while it was running or settling */
-    bool has_pending;                 /* a record stands in `pending` */
-    unsigned attempts;                /* retries since DONE */
-    int64_t *offsets;                 /* owned; home offsets that wait for it, ascending */
-    size_t offset_count;              /* of them */
-    size_t offset_capacity;           /* allocated */
-    size_t covered;                   /* the first ones are covered by this run */
-    int64_t started_ms;               /* of this run */
-    int64_t published;                /* offset of this run's newest acknowledged record, or -1 */
+    unsigned magic;                /* KERNEL_WORK_MAGIC */
+    struct kernel *kernel;         /* borrowed */
+    struct kernel_partition *home; /* borrowed */
+    enum work_state state;         /* changed by queue_set_state only */
+    char *key;                     /* owned */
+    char *note;                    /* owned; newest event's */
+    char *run_event_id;            /* owned; of this run, or NULL */
+    char *event_id;                /* owned; newest event's, or NULL */
+    bool sweep;                    /* low priority: nobody asked but the sweep */
+    bool again;                    /* something came while it was running or settling */
+    bool has_pending;              /* a record stands in `pending` */
+    bool has_major;                /* something else than minor events came since the last start */
+    bool is_minor;                 /* this run covers minor events only */
+    unsigned attempts;             /* retries since DONE */
+    int64_t *offsets;              /* owned; home offsets that wait for it, ascending */
+    size_t offset_count;           /* of them */
+    size_t offset_capacity;        /* allocated */
+    size_t covered;                /* the first ones are covered by this run */
+    int64_t started_ms;            /* of this run */
+    int64_t published;             /* offset of this run's newest acknowledged record, or -1 */
     enum kernel_outcome_kind outcome; /* while settling */
     int64_t not_before_ms;            /* wall clock, while settling or waiting */
     char *reason;                     /* owned; of the outcome */

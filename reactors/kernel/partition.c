@@ -257,6 +257,7 @@ static void partition_route(struct kernel_partition *partition, const struct bus
     mem_free(work->event_id);
     work->event_id = mem_copy_bytes(event->id.data, event->id.bytes);
     queue_add_offset(work, record->offset);
+    work->has_major = work->has_major || !route.is_minor;
     kernel_count_event(kernel, "routed");
     kernel_balance_flow(kernel);
 }

@@ -225,6 +225,8 @@ static void settle_apply_record(struct kernel_partition *home, const char *key,
         settle_wait(work);
         return;
     }
+    bool is_retry = strcmp(outcome, settle_outcome_names[KERNEL_RETRY]) == 0;
+    work->outcome = is_retry ? KERNEL_RETRY : KERNEL_AFTER;
     const char *not_before = json_text_or(record, "not_before", "");
     int code = time_from_text(not_before, strlen(not_before), &work->not_before_ms);
     if (code != 0)

@@ -336,13 +336,9 @@ int main(int argc, char **argv)
         .row_count = ARRAY_COUNT(bench_rows),
     };
     struct bench_settings settings = {.events = 0};
-    struct error error = {0};
-    enum option_result result = OPTION_RUN;
-    int first = 0;
-    if (option_parse(&program, argc, argv, &settings, &first, &result, &error) != 0)
-        return option_complain(&program, &error);
-    if (result == OPTION_EXIT)
-        return EXIT_STATUS_OK;
+    int status = EXIT_STATUS_OK;
+    if (!option_begin(&program, argc, argv, &settings, NULL, &status))
+        return status;
     log_configure("nodag-bench-historian", LOG_LEVEL_WARNING);
     memset(maker.padding, 'u', BENCH_PADDING);
     memset(maker.body, 'b', BENCH_BODY);

@@ -78,12 +78,7 @@ struct load {
 
 /* clang-format off: a row is an option */
 static const struct option_row load_rows[] = {
-    {.name = "pool",
-     .kind = OPTION_FILE,
-     .offset = AT(pool),
-     .required = true,
-     .group = "Load",
-     .help = "File of signed payloads, made by make_payloads.py."},
+    POOL_OPTION_ROW(struct load_settings, pool, "Load"),
     {.name = "port",
      .kind = OPTION_INTEGER,
      .offset = AT(port),
@@ -306,12 +301,9 @@ int main(int argc, char **argv)
     struct load_settings settings = {0};
     struct error error = {0};
     struct load load = {.settings = &settings, .epoll_fd = -1, .error = &error};
-    enum option_result result;
-    int first = 0;
-    if (option_parse(&program, argc, argv, &settings, &first, &result, &error) != 0)
-        return option_complain(&program, &error);
-    if (result == OPTION_EXIT)
-        return EXIT_STATUS_OK;
+    int status = EXIT_STATUS_OK;
+    if (!option_begin(&program, argc, argv, &settings, NULL, &status))
+        return status;
     run(&load);
     if (error.code != 0)
         (void)fprintf(stderr, "%s: %s\n", program.name, error.text);

@@ -17,6 +17,13 @@
 #define POOL_PAYLOADS_MAX 65536
 #define POOL_FILE_MAX_BYTES ((size_t)1 << 30)
 
+/* The option that names a pool; a member of the settings struct `type`. */
+#define POOL_OPTION_ROW(type, member, group_name)                                                  \
+    {                                                                                              \
+        .name = "pool", .kind = OPTION_FILE, .offset = offsetof(type, member), .required = true,   \
+        .group = (group_name), .help = "File of signed payloads, made by make_payloads.py."        \
+    }
+
 /* One payload; all borrowed from the pool. */
 struct payload_item {
     const char *body;      /* not NUL-terminated */

@@ -54,12 +54,7 @@ struct producer {
 
 /* clang-format off: a row is an option */
 static const struct option_row produce_rows[] = {
-    {.name = "pool",
-     .kind = OPTION_FILE,
-     .offset = AT(pool),
-     .required = true,
-     .group = "Records",
-     .help = "File of payloads, made by make_payloads.py."},
+    POOL_OPTION_ROW(struct produce_settings, pool, "Records"),
     {.name = "outstanding",
      .kind = OPTION_INTEGER,
      .offset = AT(outstanding),
@@ -260,12 +255,9 @@ int main(int argc, char **argv)
     struct produce_settings settings = {0};
     struct producer producer = {0};
     struct error error = {0};
-    enum option_result result;
-    int first = 0;
-    if (option_parse(&program, argc, argv, &settings, &first, &result, &error) != 0)
-        return option_complain(&program, &error);
-    if (result == OPTION_EXIT)
-        return EXIT_STATUS_OK;
+    int status = EXIT_STATUS_OK;
+    if (!option_begin(&program, argc, argv, &settings, NULL, &status))
+        return status;
     int code = run(&settings, &producer, &error);
     if (code != 0)
         (void)fprintf(stderr, "%s: %s\n", program.name, error.text);

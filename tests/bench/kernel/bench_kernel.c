@@ -435,13 +435,9 @@ int main(int argc, char **argv)
         .row_count = ARRAY_COUNT(bench_rows),
     };
     struct bench_settings settings = {0};
-    struct error error = {0};
-    int first = 0;
-    enum option_result result = OPTION_RUN;
-    if (option_parse(&program, argc, argv, &settings, &first, &result, &error) != 0)
-        return option_complain(&program, &error);
-    if (result == OPTION_EXIT)
-        return EXIT_STATUS_OK;
+    int status = EXIT_STATUS_OK;
+    if (!option_begin(&program, argc, argv, &settings, NULL, &status))
+        return status;
     log_configure("nodag-bench-kernel", LOG_LEVEL_ERROR);
     for (int64_t round = 0; round < settings.rounds; round++)
         if (!bench_round(&settings, round))

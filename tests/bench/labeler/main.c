@@ -363,21 +363,17 @@ int main(int argc, char **argv)
         .row_count = ARRAY_COUNT(main_rows),
     };
     struct main_settings settings = {0};
-    struct error error = {0};
-    int first = 0;
-    enum option_result result = OPTION_RUN;
-    if (option_parse(&program, argc, argv, &settings, &first, &result, &error) != 0)
-        return option_complain(&program, &error);
-    if (result == OPTION_EXIT)
-        return EXIT_STATUS_OK;
+    int status = EXIT_STATUS_OK;
+    if (!option_begin(&program, argc, argv, &settings, NULL, &status))
+        return status;
     if (strcmp(settings.what, "consume") == 0)
         return consume(&settings);
     if (strcmp(settings.what, "rewind") == 0)
         return rewind_group(&settings);
     struct record *record = MEM_NEW(struct record);
     record->value = mem_alloc(RECORD_VALUE_MAX_BYTES);
-    int status = strcmp(settings.what, "opened") == 0 ? open_issues(&settings, record)
-                                                      : fill(&settings, record);
+    status = strcmp(settings.what, "opened") == 0 ? open_issues(&settings, record)
+                                                  : fill(&settings, record);
     mem_free(record->value);
     mem_free(record);
     return status;

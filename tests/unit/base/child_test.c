@@ -436,9 +436,11 @@ static void test_free_kills(void **state)
     struct bench bench;
     bench_open(&bench, 1);
     const struct child_spec spec = {.output_file = path};
-    start_shell(&bench, 0, "echo $$; exec sleep 60", &spec);
-    start_shell(&bench, 1, "echo never", NULL);
+    struct child *running = start_shell(&bench, 0, "echo $$; exec sleep 60", &spec);
+    struct child *waiting = start_shell(&bench, 1, "echo never", NULL);
     bench_await_condition(&bench, has_line, &fd);
+    assert_int_equal(child_process_id(bench.children, running), read_pid(fd));
+    assert_int_equal(child_process_id(bench.children, waiting), 0);
     bench_close(&bench);
     assert_false(is_alive(read_pid(fd)));
     assert_int_equal(bench.done_count, 0);

@@ -381,6 +381,15 @@ static void test_timeout(void **state)
     assert_non_null(strstr(bed->error_text, "/late"));
 }
 
+/* Long before the total time is over. */
+static void test_stall(void **state)
+{
+    struct bed *bed = *state;
+    exchange(bed, "/late",
+             (struct http_request){.method = "GET", .stall_ms = 1, .timeout_ms = 600000});
+    assert_int_equal(bed->code, ERR_TIMEOUT);
+}
+
 static void test_cancel(void **state)
 {
     struct bed *bed = *state;
@@ -484,6 +493,7 @@ int main(void)
         BED_TEST(test_connection_cut),
         BED_TEST(test_answer_over_its_limit),
         BED_TEST(test_timeout),
+        BED_TEST(test_stall),
         BED_TEST(test_cancel),
         BED_TEST(test_freed_with_requests_under_way),
         BED_TEST(test_send_and_cancel_from_done),

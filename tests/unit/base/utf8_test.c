@@ -2,7 +2,7 @@
  * Tests of the UTF-8 check.
  *
  * Design: one table of texts with the index of the first wrong byte; each is fed whole and byte by byte, which
- * must agree.
+ * must agree. Code points are written by an encoder of their own.
  */
 #include "base/utf8.h"
 
@@ -54,6 +54,9 @@ static void test_whole(void **state)
         size_t end = utf8_feed(&utf8, (const uint8_t *)cases[i].text, strlen(cases[i].text));
         if (end != cases[i].bad_at || utf8.left != cases[i].left)
             fail_msg("case %zu: stopped at %zu with %u left", i, end, utf8.left);
+        bool is_whole = cases[i].bad_at == strlen(cases[i].text) && cases[i].left == 0;
+        if (utf8_is_valid(cases[i].text, strlen(cases[i].text)) != is_whole)
+            fail_msg("case %zu: valid or not", i);
     }
 }
 
@@ -91,12 +94,41 @@ static void test_sequence_by_sequence(void **state)
     }
 }
 
+/* Writes a number in the form of UTF-8, surrogates too; returns its bytes. */
+static size_t encode(uint32_t code_point, uint8_t ret_bytes[4])
+{
+    static const uint8_t heads[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    size_t length = code_point < 0x80 ? 1 : code_point < 0x800 ? 2 : code_point < 0x10000 ? 3 : 4;
+    for (size_t i = length - 1; i > 0; i--, code_point >>= 6)
+        ret_bytes[i] = (uint8_t)(0x80 | (code_point & 0x3f));
+    ret_bytes[0] = (uint8_t)(heads[length] | code_point);
+    return length;
+}
+
+/* Every character is read back, whole only; a surrogate is none. */
+static void test_every_code_point(void **state)
+{
+    (void)state;
+    for (uint32_t code_point = 0; code_point < 0x110100; code_point++) {
+        uint8_t bytes[4];
+        size_t length = encode(code_point, bytes);
+        bool is_none = (code_point >= 0xd800 && code_point <= 0xdfff) || code_point > 0x10ffff;
+        assert_int_equal(utf8_sequence_bytes(bytes, 4), is_none ? 0 : length);
+        assert_int_equal(utf8_sequence_bytes(bytes, length - 1), 0);
+        if (!is_none)
+            assert_int_equal(utf8_code_point(bytes, length), code_point);
+        bytes[length - 1] |= 0xc0; /* no tail, and no head of one byte */
+        assert_int_equal(utf8_sequence_bytes(bytes, length), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_byte_by_byte),
         cmocka_unit_test(test_sequence_by_sequence),
+        cmocka_unit_test(test_every_code_point),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@ static void test_forgotten_member_loses_and_returns(void **state)
     member.wanted_records = 40;
     world_wait(&world->world, contract_member_has, &member);
     contract_member_leave(&world->world, &member);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
 }
 
 /* Leaving while no broker answers ends within its deadline. */
@@ -43,7 +43,7 @@ static void test_leave_without_broker(void **state)
     world_wait(&world->world, contract_member_has, &member);
     assert_int_equal(rd_kafka_mock_broker_set_down(world->cluster, 1), 0);
     contract_member_leave(&world->world, &member);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
 }
 
 /* Leaves its group from within a record. */
@@ -66,7 +66,7 @@ static void test_leave_from_a_record(void **state)
     assert_int_equal(
         bus_join(bus, TOPIC_GITHUB_EVENTS, "within", &handler, &member, &member.group, &error), 0);
     world_wait(&world->world, contract_member_is_gone, &member);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
 }
 
 /* Frees its reader from within a record. */
@@ -94,7 +94,7 @@ static void test_free_reader_from_a_record(void **state)
     world_wait(&world->world, contract_reader_has, &reader);
     contract_run_for(&world->world, CONTRACT_QUIET_MS);
     assert_int_equal(reader.record_count, 1);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
 }
 
 int main(void)

@@ -28,7 +28,7 @@ static void test_passing_errors_are_retried(void **state)
     world_wait(&world->world, contract_all_delivered, &deliveries);
     assert_int_equal(deliveries.failed, 0);
     assert_int_equal(bus_kafka_queue_length(bus), 0);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
 }
 
 /*
@@ -56,7 +56,7 @@ static void test_broker_away_and_back(void **state)
     contract_publish(bus, &deliveries, &message);
     world_wait(&world->world, contract_all_delivered, &deliveries);
     assert_int_equal(deliveries.failed, 1);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
 }
 
 /* A queue at its limit refuses, and what it has is delivered when the broker is back. */
@@ -82,7 +82,7 @@ static void test_full_queue_refuses(void **state)
     assert_int_equal(rd_kafka_mock_broker_set_up(world->cluster, 1), 0);
     world_wait(&world->world, contract_all_delivered, &deliveries);
     assert_int_equal(deliveries.failed, 0);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
 }
 
 /*
@@ -103,7 +103,7 @@ static void test_unknown_partition_is_answered(void **state)
     contract_publish(bus, &deliveries, &message);
     world_wait(&world->world, contract_all_delivered, &deliveries);
     assert_int_equal(deliveries.failed, 1);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
 }
 
 static bool producer_has_handle(void *argument)
@@ -137,7 +137,7 @@ static void test_fatal_producer_is_made_anew(void **state)
     contract_publish(bus, &deliveries, &message);
     world_wait(&world->world, contract_all_delivered, &deliveries);
     assert_int_equal(deliveries.failed, 1);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
 }
 
 /* A bus that is freed tells the owners of what is still queued. */
@@ -150,7 +150,7 @@ static void test_free_cancels(void **state)
     const struct bus_message message = small_message("1");
     contract_publish(bus, &deliveries, &message);
     contract_publish(bus, &deliveries, &message);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
     assert_int_equal(deliveries.delivered, 2);
     assert_int_equal(deliveries.failed, 2);
 }
@@ -198,7 +198,7 @@ static void test_flush(void **state)
     bus_kafka_flush(bus, 100, on_flushed, &late);
     world_wait(&world->world, flush_is_done, &late);
     assert_int_equal(late.still_queued, 1);
-    bus_kafka_free(bus);
+    world_close(&world->world, bus);
 }
 
 int main(void)

@@ -76,12 +76,6 @@ static int real_begin(void **state)
     return 0;
 }
 
-static int real_end(void **state)
-{
-    world_free(*state);
-    return 0;
-}
-
 static bool member_lost(void *argument)
 {
     return ((const struct contract_member *)argument)->lost_count > 0;
@@ -107,8 +101,8 @@ static void test_two_with_one_name(void **state)
     contract_member_leave(&world->world, &right);
     world_wait(&world->world, contract_member_has, &left);
     contract_member_leave(&world->world, &left);
-    bus_kafka_free(left_bus);
-    bus_kafka_free(right_bus);
+    world_close(&world->world, left_bus);
+    world_close(&world->world, right_bus);
 }
 
 /*
@@ -138,14 +132,14 @@ static void test_name_keeps_partitions(void **state)
     assert_int_equal(left.owned_count, assigned);
     contract_member_leave(&world->world, &left);
     contract_member_leave(&world->world, &back);
-    bus_kafka_free(left_bus);
-    bus_kafka_free(right_bus);
+    world_close(&world->world, left_bus);
+    world_close(&world->world, right_bus);
 }
 
 /* What the mock cluster cannot do. */
 static const struct CMUnitTest real_tests[] = {
-    cmocka_unit_test_setup_teardown(test_two_with_one_name, real_begin, real_end),
-    cmocka_unit_test_setup_teardown(test_name_keeps_partitions, real_begin, real_end),
+    cmocka_unit_test_setup_teardown(test_two_with_one_name, real_begin, world_end),
+    cmocka_unit_test_setup_teardown(test_name_keeps_partitions, real_begin, world_end),
 };
 
 int main(void)
@@ -157,7 +151,7 @@ int main(void)
         if (getenv(KAFKA_VARIABLE) == NULL)
             continue;
         tests[i].setup_func = real_begin;
-        tests[i].teardown_func = real_end;
+        tests[i].teardown_func = world_end;
     }
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (getenv(KAFKA_VARIABLE) != NULL)

@@ -19,13 +19,14 @@
     "{\"as_of\":{\"at\":\"2026-01-02T03:04:05Z\",\"ids\":[\"00000000000000ff\"],\"offset\":41},"   \
     "\"author\":{\"by\":\"person\","                                                               \
     "\"login\":\"ann\"},\"body\":\"b\\u0000\xc3\xa4\",\"closed_at\":\"2026-01-02T03:04:05Z\","     \
-    "\"created_at\":\"2026-01-01T00:00:00Z\","                                                     \
+    "\"created_at\":\"2026-01-01T00:00:00Z\",\"erased_at\":null,"                                  \
     "\"gone\":{\"at\":\"2025-01-01T00:00:00Z\",\"ids\":[],\"offset\":3,\"reason\":"                \
     "\"uninstalled\"},"                                                                            \
     "\"labels\":[{\"added\":{\"at\":\"2026-01-01T00:00:01Z\",\"by\":\"this "                       \
     "bot\",\"ids\":[\"0123456789abcdef\"],\"login\":\"nodag[bot]\","                               \
     "\"offset\":7},\"by\":\"this "                                                                 \
-    "bot\",\"listed\":true,\"name\":\"bug\",\"removed\":null}],\"number\":7,"                      \
+    "bot\",\"listed\":true,\"name\":\"bug\",\"removed\":null}],"                                   \
+    "\"names_erased_at\":\"2026-01-01T00:00:00Z\",\"number\":7,"                                   \
     "\"removed\":[{\"added\":null,\"by\":\"unknown\",\"listed\":false,\"name\":\"area/"            \
     "x\",\"removed\":null}],"                                                                      \
     "\"repository\":{\"id\":1,\"name\":\"o/"                                                       \
@@ -92,6 +93,11 @@ static void test_refusals(void **state)
         {"\"owner_id\":2", "\"owner_id\":-2", "owner_id"},
         {"\"private\":true", "\"private\":1", "private"},
         {"\"name\":\"o/r\"", "\"name\":null", "name"},
+        {"\"erased_at\":null", "\"erased_at\":\"2026-01-01T00:00:00Z\"", "text or names"},
+        {"\"erased_at\":null", "\"erased_at\":\"1970-01-01T00:00:00Z\"", "after 1970"},
+        {"\"erased_at\":null", "\"erased_at\":true", "erased_at"},
+        {"\"names_erased_at\":\"2026-01-01T00:00:00Z\"",
+         "\"names_erased_at\":\"2026-01-01T00:00:01Z\"", "text or names"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {

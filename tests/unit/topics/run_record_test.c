@@ -106,6 +106,8 @@ static void test_refused_runs(void **state)
         assert_int_equal(decode_run("m-0a-2", text), ERR_INPUT);
     }
     assert_int_equal(decode_run("m-0a-2", "[]"), ERR_INPUT);
+    assert_int_equal(decode_run("m-0a-", RUN), ERR_INPUT);
+    assert_int_equal(decode_run("m-0a-21", RUN), ERR_INPUT);
 }
 
 static void test_refused_models(void **state)

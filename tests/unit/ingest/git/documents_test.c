@@ -1,6 +1,5 @@
 /*
- * Tests of the documents of sources in a simulated world: the watcher's remote in memory (fake_git.h), the bus
- * in memory with faults, and a clock that jumps.
+ * Tests of the documents of sources in a simulated world: see git_world.h.
  *
  * Three branches of one repository are three sources. What a branch holds is a function of the state that it
  * stands at (write_documents), so that a test can say what must be in force. The strongest test lets chance
@@ -9,18 +8,9 @@
  */
 #include "ingest/git/documents.h"
 
-#include "tests/unit/ingest/git/fake_git.h"
+#include "tests/unit/ingest/git/git_world.h"
 
-#include "base/log.h"
-#include "ingest/git/watcher.h"
-#include "topics/bus_memory.h"
 #include "topics/spec_store.h"
-
-/* Wall clock at the start. */
-#define START_WALL_MS 1700000000000
-
-/* The repository. */
-#define URL "https://host.example/owner/name"
 
 /* Branches that are sources. */
 #define SOURCES 3u
@@ -36,20 +26,6 @@
 
 /* Looks at the repository come rarely by themselves. */
 #define LISTED "repositories: [{url: '" URL "', interval: 1h}]\n"
-
-/* A world with one daemon. */
-struct world {
-    struct loop *loop;
-    struct bus_memory *cluster;
-    struct fake_git git;
-    const char *config; /* of the daemon */
-    struct metrics *metrics;
-    struct bus *bus;         /* NULL: the daemon is down */
-    struct watcher *watcher; /* likewise */
-    struct documents *documents;
-    bool is_known;
-    size_t named; /* calls */
-};
 
 /*
  * One Labeler of the branch, whose label names the state; every third state is invalid. In even states there
@@ -79,112 +55,22 @@ static void write_documents(unsigned ref, unsigned state, json_t *files)
                       "  target: {repository: 'https://h/t', base: main, file: f, path: /a}\n"));
 }
 
-/* ---- the daemon ---- */
+static const struct git_world_setup all = {
+    .config = ALL, .interval_ms = 5000, .backoff_max_ms = 60000, .documents = write_documents};
 
-static void on_known(void *argument, bool is_known, const char *reason)
-{
-    (void)argument;
-    (void)is_known;
-    (void)reason;
-}
-
-static void on_documents_known(void *argument, bool is_known, const char *reason)
-{
-    (void)reason;
-    ((struct world *)argument)->is_known = is_known;
-}
-
-static void on_named(void *argument)
-{
-    ((struct world *)argument)->named++;
-}
-
-static void on_unread(void *argument, const char *repository)
-{
-    (void)watcher_wake_url(((struct world *)argument)->watcher, repository, "timer");
-}
-
-static void apply(struct world *world, const char *text)
-{
-    const struct config_defaults defaults = {.interval_ms = 5000};
-    CLEANUP(config_free) struct config *config = NULL;
-    struct error error = {.text = ""};
-    if (config_parse("x", text, strlen(text), &defaults, &config, &error) != 0)
-        fail_msg("%s", error.text);
-    world->config = text;
-    if (world->watcher == NULL)
-        return;
-    watcher_apply(world->watcher, config, true);
-    documents_apply(world->documents, config);
-}
-
-static void daemon_start(struct world *world)
-{
-    static const struct watcher_handler handler = {.known = on_known};
-    static const struct documents_handler documents_handler = {
-        .known = on_documents_known, .named = on_named, .unread = on_unread};
-    const struct watcher_settings settings = {
-        .repository = {.state = "/nowhere",
-                       .program = "/nowhere/nodag-ingest-git",
-                       .list_deadline_ms = 60000,
-                       .fetch_deadline_ms = 600000,
-                       .work_deadline_ms = 300000,
-                       .wake_interval_ms = 2000,
-                       .backoff_max_ms = 60000,
-                       .mirror_max_bytes = 1 << 30},
-        .children = &world->git.children,
-        .suspects = &world->git.children,
-    };
-    world->metrics = metrics_new();
-    world->bus = bus_memory_open(world->cluster);
-    world->watcher =
-        watcher_new(world->loop, world->bus, world->metrics, &settings, &handler, world);
-    world->documents = documents_new(world->loop, world->bus, watcher_metrics(world->watcher),
-                                     &documents_handler, world);
-    watcher_set_reader(world->watcher, &documents_reader, world->documents);
-    apply(world, world->config);
-}
-
-/* As kill -9: what was on its way may or may not arrive. */
-static void daemon_kill(struct world *world)
-{
-    if (world->watcher == NULL)
-        return;
-    watcher_leave_bus(world->watcher);
-    documents_leave_bus(world->documents);
-    bus_memory_close(TAKE(world->bus));
-    watcher_free(TAKE(world->watcher));
-    documents_free(TAKE(world->documents));
-    metrics_free(TAKE(world->metrics));
-    assert_int_equal(world->git.running, 0);
-}
-
-static void world_open(struct world *world, uint64_t seed, const char *config)
-{
-    log_configure("test", LOG_LEVEL_ERROR);
-    *world = (struct world){.loop = loop_new_simulated(seed, START_WALL_MS), .config = config};
-    world->cluster = bus_memory_new(world->loop, 3);
-    fake_git_open(&world->git, world->loop);
-    world->git.documents = write_documents;
-    daemon_start(world);
-}
-
-static void world_close(struct world *world)
-{
-    daemon_kill(world);
-    bus_memory_free(world->cluster);
-    loop_free(world->loop);
-}
+/* Without sources. */
+static const struct git_world_setup listed = {
+    .config = LISTED, .interval_ms = 5000, .backoff_max_ms = 60000, .documents = write_documents};
 
 /* ---- what the topic says ---- */
 
-static int64_t count_records(const struct world *world)
+static int64_t count_records(const struct git_world *world)
 {
     return bus_memory_end(world->cluster, TOPIC_SPECS, 0);
 }
 
 /* Folds the topic; every record must be readable. Owned. */
-static struct spec_store *read_topic(const struct world *world)
+static struct spec_store *read_topic(const struct git_world *world)
 {
     struct spec_store *store = spec_store_new();
     for (int64_t offset = 0; offset < count_records(world); offset++) {
@@ -226,7 +112,7 @@ static void check_own(const struct spec_store *store, unsigned ref, unsigned sta
 }
 
 /* The topic must say what the branches hold. */
-static void check_all(const struct world *world)
+static void check_all(const struct git_world *world)
 {
     CLEANUP(spec_store_free) struct spec_store *store = read_topic(world);
     size_t shared = 0;
@@ -249,20 +135,20 @@ static void check_all(const struct world *world)
 static void test_published_once(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 1, ALL);
+    struct git_world world;
+    git_world_open(&world, 1, &all);
     for (unsigned i = 0; i < SOURCES; i++)
         world.git.remote.states[i] = 1;
     loop_advance(world.loop, 20000);
-    assert_true(world.is_known);
+    assert_true(world.documents_are_known);
     check_all(&world);
     assert_int_equal(count_records(&world), 3);
     size_t read = world.git.documents_read;
     loop_advance(world.loop, 600000);
     assert_int_equal(count_records(&world), 3);
     assert_int_equal(world.git.documents_read, read); /* what stands still is not read again */
-    daemon_kill(&world);
-    daemon_start(&world);
+    git_world_kill(&world);
+    git_world_start(&world);
     loop_advance(world.loop, 60000);
     assert_int_equal(count_records(&world), 3);
     assert_int_equal(world.git.documents_read, read + 3); /* once after a start */
@@ -270,10 +156,10 @@ static void test_published_once(void **state)
     loop_advance(world.loop, 60000);
     check_all(&world);
     assert_int_equal(count_records(&world), 5);
-    world_close(&world);
+    git_world_close(&world);
 }
 
-static size_t count_keys(const struct world *world)
+static size_t count_keys(const struct git_world *world)
 {
     CLEANUP(spec_store_free) struct spec_store *store = read_topic(world);
     return spec_store_count(store);
@@ -282,36 +168,36 @@ static size_t count_keys(const struct world *world)
 static void test_sources_of_the_configuration(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 2, LISTED);
+    struct git_world world;
+    git_world_open(&world, 2, &listed);
     for (unsigned i = 0; i < SOURCES; i++)
         world.git.remote.states[i] = 1;
     loop_advance(world.loop, 20000);
     assert_int_equal(count_records(&world) + (int64_t)world.git.documents_read, 0);
-    apply(&world, LISTED ALL); /* the heads are published already */
+    git_world_apply(&world, LISTED ALL); /* the heads are published already */
     loop_advance(world.loop, 20000);
     check_all(&world);
     size_t read = world.git.documents_read;
-    apply(&world, LISTED ALL);
+    git_world_apply(&world, LISTED ALL);
     loop_advance(world.loop, 20000);
     assert_int_equal(world.git.documents_read, read);
-    apply(&world, LISTED TWO "  - {repository: '" URL "', branch: b2, paths: [other]}\n");
+    git_world_apply(&world, LISTED TWO "  - {repository: '" URL "', branch: b2, paths: [other]}\n");
     loop_advance(world.loop, 20000);
     assert_int_equal(world.git.documents_read, read + 1); /* whose paths changed */
-    apply(&world, LISTED TWO);
+    git_world_apply(&world, LISTED TWO);
     loop_advance(world.loop, 20000);
     assert_int_equal(count_keys(&world), 2);
-    apply(&world, LISTED); /* no `sources`: hands off */
+    git_world_apply(&world, LISTED); /* no `sources`: hands off */
     loop_advance(world.loop, 20000);
     assert_int_equal(count_keys(&world), 2);
-    apply(&world, "sources: []");
+    git_world_apply(&world, "sources: []");
     loop_advance(world.loop, 20000);
     assert_int_equal(count_keys(&world), 0);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 /* Returns how many records say the same as the one of their key before them. */
-static size_t count_repeated(const struct world *world)
+static size_t count_repeated(const struct git_world *world)
 {
     size_t repeated = 0;
     for (int64_t i = 0; i < count_records(world); i++) {
@@ -334,8 +220,8 @@ static size_t count_repeated(const struct world *world)
 static void test_late_reading(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 8, ALL);
+    struct git_world world;
+    git_world_open(&world, 8, &all);
     const struct bus_memory_faults slow = {.delay_max_ms = 10000};
     for (unsigned i = 0; i < SOURCES; i++)
         world.git.remote.states[i] = 1;
@@ -349,15 +235,15 @@ static void test_late_reading(void **state)
     check_all(&world);
     assert_int_equal(count_repeated(&world), 0);
     assert_true(count_records(&world) > 20);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 /* What the broker did not take is published when it does, without anything else happening. */
 static void test_broker_away(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 9, ALL);
+    struct git_world world;
+    git_world_open(&world, 9, &all);
     const struct bus_memory_faults refused = {.publish_refused = 1000};
     const struct bus_memory_faults none = {0};
     for (unsigned i = 0; i < SOURCES; i++)
@@ -370,36 +256,36 @@ static void test_broker_away(void **state)
     bus_memory_set_faults(world.cluster, &none);
     loop_advance(world.loop, 2 * DOCUMENTS_AGAIN_MOST_MS);
     check_all(&world);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 /* Before everything that was published is known nothing is withdrawn, and nothing of a source unread. */
 static void test_unreadable_source_stays(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 3, ALL);
+    struct git_world world;
+    git_world_open(&world, 3, &all);
     for (unsigned i = 0; i < SOURCES; i++)
         world.git.remote.states[i] = 1;
     loop_advance(world.loop, 20000);
-    daemon_kill(&world);
+    git_world_kill(&world);
     world.git.faults.fails = 1000;
-    daemon_start(&world);
+    git_world_start(&world);
     loop_advance(world.loop, 600000);
     assert_int_equal(count_records(&world), 3);
     world.git.faults.fails = 0;
     world.git.remote.states[0] = 0; /* a branch that is gone withdraws nothing */
     loop_advance(world.loop, 600000);
     assert_int_equal(count_records(&world), 3);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 /* A record of somebody else is put right, but not at once. */
 static void test_stranger(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 4, ALL);
+    struct git_world world;
+    git_world_open(&world, 4, &all);
     world.git.remote.states[0] = 1;
     loop_advance(world.loop, 20000);
     const struct bus_message message = {.topic = TOPIC_SPECS,
@@ -412,7 +298,7 @@ static void test_stranger(void **state)
     loop_advance(world.loop, DOCUMENTS_CORRECT_MS);
     assert_int_equal(count_records(&world), 3);
     check_all(&world);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 static void note_named(void *argument, const char *key, const char *repository, const char *branch)
@@ -423,7 +309,7 @@ static void note_named(void *argument, const char *key, const char *repository, 
     (*(size_t *)argument)++;
 }
 
-static size_t count_named(const struct world *world)
+static size_t count_named(const struct git_world *world)
 {
     size_t count = 0;
     documents_visit_named(world->documents, note_named, &count);
@@ -433,8 +319,8 @@ static size_t count_named(const struct world *world)
 static void test_named(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 5, ALL);
+    struct git_world world;
+    git_world_open(&world, 5, &all);
     world.git.remote.states[0] = 1;
     loop_advance(world.loop, 20000);
     assert_int_equal(count_named(&world), 0);
@@ -443,8 +329,8 @@ static void test_named(void **state)
     loop_advance(world.loop, 20000);
     assert_int_equal(count_named(&world), 1);
     assert_int_equal(world.named, before + 1);
-    daemon_kill(&world);
-    daemon_start(&world);
+    git_world_kill(&world);
+    git_world_start(&world);
     world.git.faults.fails = 1000; /* known from the topic, not from git */
     loop_advance(world.loop, 20000);
     assert_int_equal(count_named(&world), 1);
@@ -452,37 +338,32 @@ static void test_named(void **state)
     world.git.remote.states[0] = 8;
     loop_advance(world.loop, 120000);
     assert_int_equal(count_named(&world), 0);
-    world_close(&world);
-}
-
-static void on_drained(void *argument)
-{
-    *(bool *)argument = true;
+    git_world_close(&world);
 }
 
 /* Draining waits for what is on its way, and publishes nothing more. */
 static void test_drain(void **state)
 {
     (void)state;
-    struct world world;
+    struct git_world world;
     bool is_drained = false;
-    world_open(&world, 6, ALL);
+    git_world_open(&world, 6, &all);
     const struct bus_memory_faults slow = {.delay_max_ms = 5000};
     bus_memory_set_faults(world.cluster, &slow);
     world.git.remote.states[0] = 1;
     while (count_records(&world) == 0) /* it stands there, and the daemon does not know yet */
         assert_true(loop_step(world.loop));
     world.git.remote.states[1] = 1;
-    documents_drain(world.documents, on_drained, &is_drained);
+    documents_drain(world.documents, git_world_on_drained, &is_drained);
     loop_advance(world.loop, 120000);
     assert_true(is_drained);
     assert_int_equal(count_records(&world), 1);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 /* ---- chance ---- */
 
-static void step_by_chance(struct world *world)
+static void step_by_chance(struct git_world *world)
 {
     static const char *const configs[] = {ALL, ALL, TWO};
     struct fake_git *git = &world->git;
@@ -495,34 +376,29 @@ static void step_by_chance(struct world *world)
         git->is_empty = !git->is_empty;
         break;
     case 2:
-        daemon_kill(world);
-        if (loop_random_below(world->loop, 2) == 0)
-            git->mirror = (struct fake_repository){.states = {0}};
+        git_world_kill_by_chance(world);
         break;
     case 3:
-        apply(world, configs[loop_random_below(world->loop, ARRAY_COUNT(configs))]);
+        git_world_apply(world, configs[loop_random_below(world->loop, ARRAY_COUNT(configs))]);
         break;
     default: /* mostly back and forth between few states, so that what was is again */
         git->remote.states[ref] = 1 + (unsigned)loop_random_below(world->loop, 4);
         break;
     }
     if (world->watcher == NULL && loop_random_below(world->loop, 2) == 0)
-        daemon_start(world);
+        git_world_start(world);
     loop_advance(world->loop, (int64_t)loop_random_below(world->loop, 20000));
 }
 
-static void mend(struct world *world)
+static void mend(struct git_world *world)
 {
-    const struct bus_memory_faults none = {0};
-    bus_memory_set_faults(world->cluster, &none);
-    world->git.faults = (struct fake_faults){.fails = 0};
-    world->git.is_empty = false;
+    git_world_mend(world);
     for (unsigned i = 0; i < SOURCES; i++) /* one that is gone would go on counting */
         if (world->git.remote.states[i] == 0)
             world->git.remote.states[i] = 5;
-    apply(world, ALL);
+    git_world_apply(world, ALL);
     if (world->watcher == NULL)
-        daemon_start(world);
+        git_world_start(world);
     loop_advance(world->loop, 3600000);
 }
 
@@ -530,14 +406,9 @@ static void test_by_chance(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        struct world world;
-        const struct bus_memory_faults faults = {.publish_refused = 50,
-                                                 .publish_failed = 50,
-                                                 .publish_unsure = 50,
-                                                 .delay_max_ms = seed % 2 == 0 ? 2000 : 60000};
-        world_open(&world, seed, ALL);
-        bus_memory_set_faults(world.cluster, &faults);
-        world.git.faults = (struct fake_faults){.fails = 50, .hangs = 10, .corrupt = 50};
+        struct git_world world;
+        git_world_open(&world, seed, &all);
+        git_world_break(&world, seed);
         for (int i = 0; i < STEPS; i++)
             step_by_chance(&world);
         mend(&world);
@@ -545,11 +416,11 @@ static void test_by_chance(void **state)
                       (long long)count_records(&world));
         check_all(&world);
         int64_t count = count_records(&world);
-        daemon_kill(&world);
-        daemon_start(&world);
+        git_world_kill(&world);
+        git_world_start(&world);
         loop_advance(world.loop, 600000);
         assert_int_equal(count_records(&world), count);
-        world_close(&world);
+        git_world_close(&world);
     }
 }
 

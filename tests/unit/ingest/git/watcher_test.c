@@ -1,6 +1,5 @@
 /*
- * Tests of the watcher and its repositories in a simulated world: a remote in memory (fake_git.h), the bus
- * in memory with faults, and a clock that jumps.
+ * Tests of the watcher and its repositories in a simulated world: see git_world.h.
  *
  * The strongest test lets chance move the remote, break children and the broker, and kill the daemon, for
  * many seeds; then everything is mended and the topic must tell the remote's whole state: each ref's
@@ -8,16 +7,7 @@
  */
 #include "ingest/git/watcher.h"
 
-#include "tests/unit/ingest/git/fake_git.h"
-
-#include "base/log.h"
-#include "topics/bus_memory.h"
-
-/* Wall clock at the start. */
-#define START_WALL_MS 1700000000000
-
-/* The repository. */
-#define URL "https://host.example/owner/name"
+#include "tests/unit/ingest/git/git_world.h"
 
 /* Seeds of the story by chance. */
 #define SEEDS 150
@@ -25,90 +15,15 @@
 /* What happens in one story. */
 #define STEPS 100
 
-/* A world with one daemon. */
-struct world {
-    struct loop *loop;
-    struct bus_memory *cluster;
-    struct fake_git git;
-    const char *config; /* of the daemon */
-    struct metrics *metrics;
-    struct bus *bus;         /* NULL: the daemon is down */
-    struct watcher *watcher; /* likewise */
-    bool is_known;
-};
-
-static void on_known(void *argument, bool is_known, const char *reason)
-{
-    struct world *world = argument;
-    assert_int_equal(is_known, reason == NULL);
-    world->is_known = is_known;
-}
-
-static void apply(struct world *world, const char *text)
-{
-    const struct config_defaults defaults = {.interval_ms = 60000};
-    CLEANUP(config_free) struct config *config = NULL;
-    assert_int_equal(config_parse("x", text, strlen(text), &defaults, &config, NULL), 0);
-    watcher_apply(world->watcher, config, true);
-}
-
 /* The daemon's only repository. */
 #define CONFIG "repositories: [{url: '" URL "', interval: "
 
-static void daemon_start(struct world *world)
-{
-    static const struct watcher_handler handler = {.known = on_known};
-    const struct watcher_settings settings = {
-        .repository = {.state = "/nowhere",
-                       .program = "/nowhere/nodag-ingest-git",
-                       .list_deadline_ms = 60000,
-                       .fetch_deadline_ms = 600000,
-                       .work_deadline_ms = 300000,
-                       .wake_interval_ms = 2000,
-                       .backoff_max_ms = 1800000,
-                       .mirror_max_bytes = 1 << 30},
-        .children = &world->git.children,
-        .suspects = &world->git.children,
-    };
-    world->metrics = metrics_new();
-    world->bus = bus_memory_open(world->cluster);
-    world->watcher =
-        watcher_new(world->loop, world->bus, world->metrics, &settings, &handler, world);
-    apply(world, world->config);
-}
+static const struct git_world_setup minutely = {
+    .config = CONFIG "60s}]", .interval_ms = 60000, .backoff_max_ms = 1800000};
 
-/* As kill -9: what was on its way may or may not arrive. */
-static void daemon_kill(struct world *world)
-{
-    if (world->watcher == NULL)
-        return;
-    watcher_leave_bus(world->watcher);
-    bus_memory_close(TAKE(world->bus));
-    watcher_free(TAKE(world->watcher));
-    metrics_free(TAKE(world->metrics));
-    assert_int_equal(world->git.running, 0);
-}
-
-static void world_open_with(struct world *world, uint64_t seed, const char *config)
-{
-    log_configure("test", LOG_LEVEL_ERROR);
-    *world = (struct world){.loop = loop_new_simulated(seed, START_WALL_MS), .config = config};
-    world->cluster = bus_memory_new(world->loop, 3);
-    fake_git_open(&world->git, world->loop);
-    daemon_start(world);
-}
-
-static void world_open(struct world *world, uint64_t seed)
-{
-    world_open_with(world, seed, CONFIG "60s}]");
-}
-
-static void world_close(struct world *world)
-{
-    daemon_kill(world);
-    bus_memory_free(world->cluster);
-    loop_free(world->loop);
-}
+/* Looks often. */
+static const struct git_world_setup hasty = {
+    .config = CONFIG "5s}]", .interval_ms = 60000, .backoff_max_ms = 1800000};
 
 /* ---- what the topic tells ---- */
 
@@ -136,7 +51,7 @@ static void check_record(const struct bus_record *record, struct told told[FAKE_
 }
 
 /* Checks the chains; returns how many records there are. */
-static size_t read_topic(const struct world *world, struct told told[FAKE_REFS])
+static size_t read_topic(const struct git_world *world, struct told told[FAKE_REFS])
 {
     size_t count = 0;
     memset(told, 0, FAKE_REFS * sizeof(*told));
@@ -148,7 +63,7 @@ static size_t read_topic(const struct world *world, struct told told[FAKE_REFS])
     return count;
 }
 
-static void check_all_told(const struct world *world)
+static void check_all_told(const struct git_world *world)
 {
     struct told told[FAKE_REFS];
     (void)read_topic(world, told);
@@ -156,7 +71,7 @@ static void check_all_told(const struct world *world)
         assert_int_equal(told[i].state, world->git.remote.states[i]);
 }
 
-static size_t count_told(const struct world *world)
+static size_t count_told(const struct git_world *world)
 {
     struct told told[FAKE_REFS];
     return read_topic(world, told);
@@ -167,8 +82,8 @@ static size_t count_told(const struct world *world)
 static void test_first_look_and_quiet(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 1);
+    struct git_world world;
+    git_world_open(&world, 1, &minutely);
     world.git.remote.states[0] = 1;
     world.git.remote.states[3] = 7;
     loop_advance(world.loop, 10000);
@@ -181,14 +96,14 @@ static void test_first_look_and_quiet(void **state)
     assert_in_range(world.git.listed - before, 54, 67);
     assert_int_equal(count_told(&world), 2);
     assert_int_equal(world.git.running_most, 1);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 static void test_wakes(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 2);
+    struct git_world world;
+    git_world_open(&world, 2, &minutely);
     world.git.remote.states[0] = 1;
     loop_advance(world.loop, 10000);
     size_t before = world.git.listed;
@@ -212,14 +127,14 @@ static void test_wakes(void **state)
     assert_true(watcher_wake_url(world.watcher, URL, "trigger"));
     loop_advance(world.loop, 5000);
     assert_int_equal(world.git.listed, before + 2);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 static void test_backoff(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 3);
+    struct git_world world;
+    git_world_open(&world, 3, &minutely);
     world.git.faults.fails = 1000;
     loop_advance(world.loop, 24 * 3600000LL);
     /* 1, 2, 4, 8, 16 minutes, then one in half an hour. */
@@ -231,14 +146,14 @@ static void test_backoff(void **state)
     assert_true(watcher_wake_url(world.watcher, URL, "trigger"));
     loop_advance(world.loop, 1800000);
     check_all_told(&world);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 static void test_empty_remote_is_not_believed(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 4);
+    struct git_world world;
+    git_world_open(&world, 4, &minutely);
     world.git.remote.states[0] = 1;
     loop_advance(world.loop, 10000);
     world.git.is_empty = true;
@@ -249,16 +164,16 @@ static void test_empty_remote_is_not_believed(void **state)
     world.git.remote.states[1] = 1;
     loop_advance(world.loop, 3600000);
     check_all_told(&world);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 /* One ref that cannot be fetched holds up no other; the mirror is thrown away once, not again and again. */
 static void test_broken_ref(void **state)
 {
     (void)state;
-    struct world world;
+    struct git_world world;
     struct told told[FAKE_REFS];
-    world_open(&world, 5);
+    git_world_open(&world, 5, &minutely);
     for (unsigned i = 0; i < FAKE_REFS; i++)
         world.git.remote.states[i] = i + 1;
     world.git.broken_ref = 2;
@@ -270,35 +185,35 @@ static void test_broken_ref(void **state)
     world.git.broken_ref = FAKE_REFS;
     loop_advance(world.loop, 3600000);
     check_all_told(&world);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 /* A repository that is added later is compared with what was published of it before. */
 static void test_added_later(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 6);
+    struct git_world world;
+    git_world_open(&world, 6, &minutely);
     world.git.remote.states[0] = 1;
     loop_advance(world.loop, 10000);
-    apply(&world, "repositories: []");
+    git_world_apply(&world, "repositories: []");
     assert_false(watcher_wake_url(world.watcher, URL, "trigger"));
     world.git.remote.states[0] = 2;
     loop_advance(world.loop, 600000);
     assert_int_equal(count_told(&world), 1);
-    apply(&world, "repositories: [{url: '" URL "'}]");
+    git_world_apply(&world, "repositories: [{url: '" URL "'}]");
     loop_advance(world.loop, 60000);
     check_all_told(&world);
     assert_int_equal(count_told(&world), 2);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 /* A head that moved back between the listing and the fetch did not move. */
 static void test_moved_back(void **state)
 {
     (void)state;
-    struct world world;
-    world_open(&world, 8);
+    struct git_world world;
+    git_world_open(&world, 8, &minutely);
     world.git.remote.states[0] = 1;
     world.git.remote.states[1] = 1;
     loop_advance(world.loop, 10000);
@@ -314,21 +229,16 @@ static void test_moved_back(void **state)
     assert_int_equal(count_told(&world), 3);
     struct metrics_family *looks = watcher_metrics(world.watcher)->looks;
     assert_true(metric_value(metrics_series(looks, (const char *[]){"failed"})) == 0);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 /* Draining waits for what is on its way to the broker, and begins nothing. */
-static void on_drained(void *argument)
-{
-    *(bool *)argument = true;
-}
-
 static void test_drain(void **state)
 {
     (void)state;
-    struct world world;
+    struct git_world world;
     bool is_drained = false;
-    world_open(&world, 7);
+    git_world_open(&world, 7, &minutely);
     const struct bus_memory_faults slow = {.delay_max_ms = 5000};
     bus_memory_set_faults(world.cluster, &slow);
     world.git.remote.states[0] = 1;
@@ -338,7 +248,7 @@ static void test_drain(void **state)
     assert_true(watcher_wake_url(world.watcher, URL, "trigger"));
     while (world.git.listed == before || world.git.running > 0) /* then the record is on its way */
         assert_true(loop_step(world.loop));
-    watcher_drain(world.watcher, on_drained, &is_drained);
+    watcher_drain(world.watcher, git_world_on_drained, &is_drained);
     assert_false(is_drained);
     loop_advance(world.loop, 60000);
     assert_true(is_drained);
@@ -346,12 +256,12 @@ static void test_drain(void **state)
     size_t listed = world.git.listed;
     loop_advance(world.loop, 600000);
     assert_int_equal(world.git.listed, listed);
-    world_close(&world);
+    git_world_close(&world);
 }
 
 /* ---- chance ---- */
 
-static void step_by_chance(struct world *world)
+static void step_by_chance(struct git_world *world)
 {
     struct fake_git *git = &world->git;
     unsigned ref = (unsigned)loop_random_below(world->loop, FAKE_REFS);
@@ -366,16 +276,14 @@ static void step_by_chance(struct world *world)
         git->broken_ref = ref;
         break;
     case 3:
-        daemon_kill(world);
-        if (loop_random_below(world->loop, 2) == 0)
-            git->mirror = (struct fake_repository){.states = {0}};
+        git_world_kill_by_chance(world);
         break;
     default: /* mostly back and forth between few states, so that A→B, B→A, A→B happens */
         git->remote.states[ref] = 1 + (unsigned)loop_random_below(world->loop, 3);
         break;
     }
     if (world->watcher == NULL && loop_random_below(world->loop, 2) == 0)
-        daemon_start(world);
+        git_world_start(world);
     if (world->watcher != NULL && loop_random_below(world->loop, 2) == 0)
         (void)watcher_wake_url(world->watcher, URL, "trigger");
     loop_advance(world->loop, (int64_t)loop_random_below(world->loop, 20000));
@@ -385,30 +293,20 @@ static void test_by_chance(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        struct world world;
-        /* With long delays, old records are still being read when newer ones are acknowledged. */
-        const struct bus_memory_faults faults = {.publish_refused = 50,
-                                                 .publish_failed = 50,
-                                                 .publish_unsure = 50,
-                                                 .delay_max_ms = seed % 2 == 0 ? 2000 : 60000};
-        const struct bus_memory_faults none = {0};
-        world_open_with(&world, seed, CONFIG "5s}]");
-        bus_memory_set_faults(world.cluster, &faults);
-        world.git.faults = (struct fake_faults){.fails = 50, .hangs = 10, .corrupt = 50};
+        struct git_world world;
+        git_world_open(&world, seed, &hasty);
+        git_world_break(&world, seed);
         for (int i = 0; i < STEPS; i++)
             step_by_chance(&world);
-        bus_memory_set_faults(world.cluster, &none);
-        world.git.faults = (struct fake_faults){.fails = 0};
-        world.git.is_empty = false;
-        world.git.broken_ref = FAKE_REFS;
+        git_world_mend(&world);
         world.git.remote.states[0] = 9; /* never quite empty: that would not be believed */
         if (world.watcher == NULL)
-            daemon_start(&world);
+            git_world_start(&world);
         loop_advance(world.loop, 3 * 3600000LL);
         print_message("seed %llu: %zu records\n", (unsigned long long)seed, count_told(&world));
         check_all_told(&world);
         assert_int_equal(world.git.running_most, 1);
-        world_close(&world);
+        git_world_close(&world);
     }
 }
 

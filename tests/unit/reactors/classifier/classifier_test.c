@@ -78,6 +78,55 @@ static void test_file_and_bytes_agree(void **state)
                     left[l].predicted == right[l].predicted);
 }
 
+/* Loads a file piece by piece; the code of the step that ended it. */
+static int load_in_pieces(const char *path, size_t piece_bytes, struct classifier **ret_classifier)
+{
+    struct error error = {0};
+    CLEANUP(classifier_loading_free) struct classifier_loading *loading = NULL;
+    int code = classifier_loading_new(path, &loading, &error);
+    while (code == 0 && *ret_classifier == NULL)
+        code = classifier_loading_step(loading, piece_bytes, ret_classifier, &error);
+    return code;
+}
+
+/* Whatever the size of the pieces, the model is the same, and damage anywhere is found. */
+static void test_pieces(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/nodag-model-XXXXXX";
+    int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    (void)close(descriptor);
+    uint8_t digest[DIGEST_BYTES];
+    char text[DIGEST_TEXT_BYTES];
+    digest_sha256(model_bytes, model_byte_count, digest);
+    digest_to_text(digest, text);
+    const size_t pieces[] = {1,
+                             31,
+                             33,
+                             4096,
+                             model_byte_count - 33,
+                             model_byte_count - 32,
+                             model_byte_count - 31,
+                             model_byte_count,
+                             SIZE_MAX};
+    CLEANUP(mem_free) char *copy = mem_copy_bytes(model_bytes, model_byte_count);
+    for (size_t i = 0; i < ARRAY_COUNT(pieces); i++) {
+        CLEANUP(classifier_free) struct classifier *classifier = NULL;
+        struct classifier *damaged = NULL;
+        write_file(path, model_bytes, model_byte_count);
+        assert_int_equal(load_in_pieces(path, pieces[i], &classifier), 0);
+        assert_string_equal(classifier_sha256(classifier), text);
+        size_t at = 64 + (model_byte_count - 64) / ARRAY_COUNT(pieces) * i;
+        copy[at] ^= 1;
+        write_file(path, copy, model_byte_count);
+        copy[at] ^= 1;
+        assert_int_equal(load_in_pieces(path, pieces[i], &damaged), ERR_CORRUPT);
+        assert_null(damaged);
+    }
+    (void)unlink(path);
+}
+
 static void test_files_that_are_none(void **state)
 {
     (void)state;
@@ -373,6 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file_and_bytes_agree),
+        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_files_that_are_none),
         cmocka_unit_test(test_every_cut_is_refused),
         cmocka_unit_test(test_every_flipped_bit_is_refused),

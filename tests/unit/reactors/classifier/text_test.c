@@ -15,6 +15,7 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 
 /* Tokens joined by spaces; wholes in brackets, because they stand beside their parts. */
 static char *joined_tokens(const char *bytes, size_t byte_count)
@@ -181,34 +182,6 @@ static void test_hash_is_fixed(void **state)
     assert_true(text_hash(1, "a", 1) != text_hash(1, "a\0", 2));
 }
 
-static void test_utf8_lengths(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *bytes;
-        size_t length;
-    } cases[] = {
-        {"a", 1},
-        {"\xc3\xa4", 2},
-        {"\xe2\x82\xac", 3},
-        {"\xf0\x9f\x98\x80", 4},
-        {"", 0},
-        {"\x80", 0},
-        {"\xc3", 0},
-        {"\xc0\xaf", 0},
-        {"\xc1\xbf", 0},
-        {"\xe0\x9f\xbf", 0},
-        {"\xed\xa0\x80", 0},
-        {"\xf0\x8f\xbf\xbf", 0},
-        {"\xf4\x90\x80\x80", 0},
-        {"\xf5\x80\x80\x80", 0},
-        {"\xe2\x82", 0},
-        {"\xff", 0},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
-        assert_int_equal(text_utf8_length(cases[i].bytes, strlen(cases[i].bytes)), cases[i].length);
-}
-
 /*
  * Random bytes from a small alphabet of dangerous ones: nothing is read outside, every token is
  * sound.
@@ -241,7 +214,7 @@ static void test_any_bytes_are_text(void **state)
             assert_true(tokens.items[t].length > 0 &&
                         tokens.items[t].length <= TEXT_TOKEN_BYTES_MAX);
             while (at < end) {
-                size_t step = text_utf8_length(tokens.bytes + at, end - at);
+                size_t step = utf8_sequence_bytes(tokens.bytes + at, end - at);
                 assert_true(step > 0);
                 at += step;
             }
@@ -273,7 +246,6 @@ int main(void)
         cmocka_unit_test(test_segments),
         cmocka_unit_test(test_line_keys),
         cmocka_unit_test(test_hash_is_fixed),
-        cmocka_unit_test(test_utf8_lengths),
         cmocka_unit_test(test_any_bytes_are_text),
         cmocka_unit_test(test_only_the_beginning_is_read),
     };

@@ -49,11 +49,11 @@ struct bed {
     struct http_client *http;
     struct artefact_store *store;
     struct object objects[OBJECTS_MAX];
-    int status; /* that every request gets; 0: as it should be */
+    int status;          /* that every request gets; 0: as it should be */
+    const char *refusal; /* the body of such answers */
     bool cut;
     bool changed;
     unsigned puts;
-    unsigned gets;
     char authorization[512]; /* of the last request */
     unsigned done;
     int code;
@@ -69,6 +69,19 @@ struct served {
     struct buffer body;
 };
 
+/* Strict servers look at each header that is named as signed, and refuse where one is not there. */
+static void check_signed_headers(const char *authorization, struct http_exchange *exchange)
+{
+    const char *names = strstr(authorization, "SignedHeaders=");
+    assert_non_null(names);
+    names += strlen("SignedHeaders=");
+    CLEANUP(mem_free) char *copy = mem_format("%.*s", (int)strcspn(names, ","), names);
+    char *rest = NULL;
+    for (char *name = strtok_r(copy, ";", &rest); name != NULL; name = strtok_r(NULL, ";", &rest))
+        if (http_exchange_header(exchange, name) == NULL)
+            fail_msg("%s is signed, and not sent", name);
+}
+
 static void *on_head(void *argument, struct http_exchange *exchange)
 {
     struct served *served = MEM_NEW(struct served);
@@ -77,6 +90,7 @@ static void *on_head(void *argument, struct http_exchange *exchange)
     const char *text = http_exchange_header(exchange, "Authorization");
     (void)snprintf(served->bed->authorization, sizeof(served->bed->authorization), "%s",
                    text != NULL ? text : "");
+    check_signed_headers(served->bed->authorization, exchange);
     return served;
 }
 
@@ -134,7 +148,6 @@ static void serve_get(struct bed *bed, const struct object *object, struct http_
         .status = 200, .body = bytes, .body_bytes = object->bytes.size_bytes - (bed->cut ? 1 : 0)};
     if (bed->changed)
         bytes[0] ^= 1;
-    bed->gets++;
     http_answer(exchange, &answer);
 }
 
@@ -145,15 +158,15 @@ static void on_end(void *request, struct http_exchange *exchange)
     const char *method = http_exchange_method(exchange);
     struct object *object = find(bed, http_exchange_path(exchange));
     if (bed->status != 0)
-        http_answer_text(exchange, bed->status, "<Error><Code>NotToday</Code></Error>");
+        http_answer_text(exchange, bed->status, "%s", bed->refusal);
     else if (strcmp(method, "PUT") == 0)
         serve_put(served, exchange);
     else if (object == NULL)
         http_answer_text(exchange, 404, "<Error><Code>NoSuchKey</Code></Error>");
     else if (strcmp(method, "GET") == 0)
         serve_get(bed, object, exchange);
-    else if (strcmp(method, "HEAD") == 0)
-        http_answer_text(exchange, 200, "%s", "");
+    else if (strcmp(method, "HEAD") == 0) /* the library sends the length only */
+        serve_get(bed, object, exchange);
     else {
         drop(object);
         http_answer_text(exchange, 204, "%s", "");
@@ -197,6 +210,7 @@ static int open_s3(void **state)
     struct bed *bed = MEM_NEW(struct bed);
     struct error error = {0};
     *state = bed;
+    bed->refusal = "<Error><Code>NotToday</Code></Error>";
     open_folder(bed);
     struct http_server_settings limits = {.body_max_bytes = OBJECT_MAX_BYTES};
     assert_int_equal(http_server_new(bed->bench.loop, &limits, &handler, bed, &bed->server, &error),
@@ -311,7 +325,7 @@ static void test_what_was_put_can_be_got_until_it_is_removed(void **state)
         digest_to_text(digest, sha256);
         for (unsigned time = 0; time < 2; time++) { /* a second put changes nothing */
             put(bed, cases[i].bytes, cases[i].byte_count);
-            assert_int_equal(bed->code, 0);
+            assert_string_equal(bed->error_text, "");
             assert_string_equal(bed->artefact.sha256, sha256);
             assert_int_equal(bed->artefact.size_bytes, cases[i].byte_count);
             assert_non_null(strstr(bed->artefact.uri, sha256));
@@ -387,6 +401,13 @@ static void test_wrong_settings(void **state)
         {.url = "s3://bucket/a b", .credentials_file = "x"},
         {.url = "s3://bucket/", .credentials_file = "x"},
         {.url = "s3://bucket"},
+        {.url = "s3://bucket", .credentials_file = "x", .region = "a:b"},
+        {.url = "s3://bucket", .credentials_file = "x", .region = ""},
+        {.url = "s3://bucket", .credentials_file = "x", .endpoint = "localhost:9000"},
+        {.url = "s3://bucket", .credentials_file = "x", .endpoint = "https://"},
+        {.url = "s3://bucket", .credentials_file = "x", .endpoint = "https:///bucket"},
+        {.url = "s3://bucket", .credentials_file = "x", .endpoint = "https://me@host"},
+        {.url = "s3://bucket", .credentials_file = "x", .endpoint = "https://host/?x"},
     };
     CLEANUP(loop_free) struct loop *loop = loop_new_simulated(1, 0);
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
@@ -437,6 +458,16 @@ static void test_s3_answers(void **state)
         assert_int_equal(bed->code, cases[i].code);
     }
     buffer_release(&got);
+}
+
+static void test_s3_half_an_object_does_not_count(void **state)
+{
+    struct bed *bed = *state;
+    put(bed, CONTENT, strlen(CONTENT));
+    bed->cut = true;
+    put(bed, CONTENT, strlen(CONTENT));
+    assert_int_equal(bed->code, 0);
+    assert_int_equal(bed->puts, 2);
 }
 
 static void test_s3_damage_is_seen(void **state)
@@ -505,6 +536,7 @@ int main(void)
         ON_S3(test_a_cancelled_call_says_nothing),
         ON_S3(test_s3_is_signed_and_sends_only_what_is_not_there),
         ON_S3(test_s3_answers),
+        ON_S3(test_s3_half_an_object_does_not_count),
         ON_S3(test_s3_damage_is_seen),
         ON_S3(test_s3_keys_are_read_again_and_must_be_there),
         cmocka_unit_test(test_wrong_settings),

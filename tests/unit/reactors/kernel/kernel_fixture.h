@@ -46,6 +46,7 @@ static inline bool reactor_route(void *self, const struct bus_record *record,
         return false;
     memcpy(ret_route->key, record->key, record->key_bytes);
     ret_route->key[record->key_bytes] = '\0';
+    ret_route->is_minor = text_equals(event->type, "minor");
     if (event->subject.data != NULL)
         memcpy(ret_route->note, event->subject.data, event->subject.bytes);
     return true;

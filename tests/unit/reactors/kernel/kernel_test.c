@@ -205,6 +205,108 @@ static void test_enqueue_and_wake_stalled(void **state)
     assert_int_equal(fixture->held_count, 0);
 }
 
+/* Whether the run of a key that is held covers minor events only. */
+static bool is_minor(const struct fixture *fixture, const char *key)
+{
+    for (size_t i = 0; i < fixture->held_count; i++)
+        if (strcmp(kernel_work_key(fixture->held[i]), key) == 0)
+            return kernel_work_is_minor(fixture->held[i]);
+    fail_msg("%s is not running", key);
+    return false;
+}
+
+/* A run is minor only if nothing else asked for it, whatever the order. */
+static void test_minor_events(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        const char *first;
+        const char *second; /* before the key runs; NULL: none */
+        bool is_minor;
+    } cases[] = {{"minor", NULL, true},    {"work", NULL, false},    {"minor", "minor", true},
+                 {"minor", "work", false}, {"work", "minor", false}, {"skip", "minor", true}};
+    fixture_start(fixture);
+    settle(fixture);
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "k%zu", i);
+        append(fixture, "x", "work", NULL); /* two that run: the key waits for a place */
+        append(fixture, "y", "work", NULL);
+        settle(fixture);
+        append(fixture, key, cases[i].first, NULL);
+        if (cases[i].second != NULL)
+            append(fixture, key, cases[i].second, NULL);
+        settle(fixture);
+        finish(fixture, "x", KERNEL_DONE, 0);
+        settle(fixture);
+        assert_int_equal(is_minor(fixture, key), cases[i].is_minor);
+        append(fixture, key, "minor", NULL); /* while it runs: of itself */
+        settle(fixture);
+        finish(fixture, key, KERNEL_DONE, 0);
+        settle(fixture);
+        assert_true(is_minor(fixture, key));
+        finish(fixture, key, KERNEL_RETRY, 0);
+        loop_advance(fixture->loop, 2000);
+        assert_false(is_minor(fixture, key)); /* a retry is none */
+        finish(fixture, key, KERNEL_STALLED, 0);
+        settle(fixture);
+        append(fixture, key, "minor", NULL);
+        settle(fixture);
+        assert_false(is_minor(fixture, key)); /* what waits for a person neither */
+        finish(fixture, key, KERNEL_DONE, 0);
+        finish(fixture, "y", KERNEL_DONE, 0);
+        settle(fixture);
+    }
+}
+
+/* What a table wants is never minor, also while a minor event waits. */
+static void test_minor_and_enqueued(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct kernel_route route = {.key = "k", .note = "n", .partition = 0};
+    fixture_start(fixture);
+    settle(fixture);
+    append(fixture, "k", "minor", NULL);
+    settle(fixture);
+    assert_true(is_minor(fixture, "k"));
+    kernel_enqueue(fixture->kernel, &route);
+    append(fixture, "k", "minor", NULL);
+    settle(fixture);
+    finish(fixture, "k", KERNEL_DONE, 0);
+    settle(fixture);
+    assert_false(is_minor(fixture, "k"));
+    finish(fixture, "k", KERNEL_DONE, 0);
+    settle(fixture);
+}
+
+/* A work is current while its partition's records come in. */
+static void test_current(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_start(fixture);
+    settle(fixture);
+    append(fixture, "a", "work", NULL);
+    settle(fixture);
+    const struct kernel_work *work = fixture->held[0];
+    assert_true(kernel_work_is_current(work));
+    for (char key[] = "b"; key[0] < 'z'; key[0]++)
+        append(fixture, key, "work", NULL);
+    settle(fixture);
+    assert_false(kernel_work_is_current(work)); /* the consumer is paused */
+}
+
+/* Nor while the process leaves. */
+static void test_not_current_at_the_end(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_start(fixture);
+    settle(fixture);
+    append(fixture, "a", "work", NULL);
+    settle(fixture);
+    kernel_drain(fixture->kernel, set_left, fixture);
+    assert_false(kernel_work_is_current(fixture->held[0]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +322,10 @@ int main(void)
         KERNEL_TEST(test_drain_waits_for_what_runs),
         KERNEL_TEST(test_drain_has_a_deadline),
         KERNEL_TEST(test_enqueue_and_wake_stalled),
+        KERNEL_TEST(test_minor_events),
+        KERNEL_TEST(test_minor_and_enqueued),
+        KERNEL_TEST(test_current),
+        KERNEL_TEST(test_not_current_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
