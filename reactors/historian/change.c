@@ -70,7 +70,8 @@ enum change_scope change_scope_of(const struct bus_record *record, const struct 
         return CHANGE_SPREAD;
     bool is_issue = text_begins(event->type, TYPE_ISSUE) ||
                     text_begins(event->type, TYPE_COMMENT) ||
-                    text_equals(event->type, HISTORY_ISSUE_TYPE);
+                    text_equals(event->type, HISTORY_ISSUE_TYPE) ||
+                    text_equals(event->type, HISTORY_ERASED_TYPE);
     if (!is_issue || !event->has_time ||
         subject_key_parse_issue(record->key, record->key_bytes, &repository_id, &number) != 0)
         return CHANGE_NOTHING;
@@ -265,6 +266,47 @@ static int change_of_history(const struct bus_record *record, const char *own_lo
     return snapshot_of_history(&issue, own_login, &change->snapshot, error);
 }
 
+/*
+ * The request's time is that of the mark. What else the event says counts only where nothing was ever heard
+ * of the issue: it is a snapshot of 1970, so that a record can hold the mark.
+ */
+static int change_of_erasure(const struct bus_record *record, const struct event *event,
+                             struct fold_change *change, struct error *error)
+{
+    CLEANUP(history_erasure_release) struct history_erasure erasure = {.memory = NULL};
+    int code = history_erasure_read(record->value, record->value_bytes, &erasure, error);
+    if (code == 0 && event->time_ms <= 0)
+        code = error_set(error, ERR_INPUT, "the erasure has no time after 1970");
+    if (code != 0)
+        return code;
+    change->time_ms = 0;
+    if (erasure.names_only)
+        change->names_erased_ms = event->time_ms;
+    else
+        change->erased_ms = event->time_ms;
+    struct issue_record *snapshot = issue_record_new(erasure.repository_id, erasure.number);
+    change->snapshot = snapshot;
+    snapshot->repository = mem_copy_text(erasure.repository);
+    snapshot->owner_id = erasure.owner_id;
+    snapshot->is_private = erasure.is_private;
+    snapshot->title.data = mem_copy_text("");
+    snapshot->state = mem_copy_text(erasure.state);
+    return check_snapshot(snapshot, error);
+}
+
+/* Reads an event by its type. `ret_is_issue` becomes false for a pull request. */
+static int change_of_event(const struct bus_record *record, const struct event *event,
+                           const char *own_login, struct fold_change *change, bool *ret_is_issue,
+                           struct error *error)
+{
+    *ret_is_issue = true;
+    if (text_equals(event->type, HISTORY_ERASED_TYPE))
+        return change_of_erasure(record, event, change, error);
+    if (text_equals(event->type, HISTORY_ISSUE_TYPE))
+        return change_of_history(record, own_login, change, ret_is_issue, error);
+    return change_of_webhook(record, event, own_login, change, ret_is_issue, error);
+}
+
 /* ---- the interface ---- */
 
 int change_read(const struct bus_record *record, const struct event *event, const char *own_login,
@@ -277,9 +319,7 @@ int change_read(const struct bus_record *record, const struct event *event, cons
     change->time_ms = event->time_ms;
     change->offset = record->offset;
     change->id = issue_hash_id(event->id.data, event->id.bytes);
-    int code = text_equals(event->type, HISTORY_ISSUE_TYPE)
-                   ? change_of_history(record, own_login, change, &is_issue, error)
-                   : change_of_webhook(record, event, own_login, change, &is_issue, error);
+    int code = change_of_event(record, event, own_login, change, &is_issue, error);
     if (code != 0)
         return code;
     if (!is_issue) {

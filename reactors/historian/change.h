@@ -6,6 +6,7 @@
  * | issues.* , issue_comment.* | the issue as of then; labeled and unlabeled: who did it |
  * | issues.deleted, issues.transferred | it is gone; where to |
  * | dev.nodag.github.issue.v1 | as above, with a timeline (topics/history_event.h) |
+ * | dev.nodag.github.erased.v1 | its text was erased at a request (topics/history_erasure.h) |
  * | repository.deleted, .privatized; installation.deleted; installation_repositories.removed | many are gone |
  * | dev.nodag.github.withdrawn.v1 | the same, in each partition |
  *
@@ -21,6 +22,7 @@
 
 #include "reactors/historian/fold.h"
 #include "topics/bus.h"
+#include "topics/history_erasure.h"
 #include "topics/history_event.h"
 
 /* What an event is about. */

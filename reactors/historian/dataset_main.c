@@ -295,12 +295,14 @@ static void print_summary(const struct dataset_command *command,
                   "issues held back\n",
                   counts->rows, counts->labels, counts->examples, counts->removed,
                   counts->held_back);
-    (void)fprintf(stderr,
-                  "left out: %zu labels by bots, %zu by an unknown hand%s, %zu labels with too few "
-                  "examples, %zu that the format cannot hold, %zu issues that are too old\n",
-                  counts->by_bots, counts->unknown,
-                  counts->unknown > 0 ? " (--count-unknown takes them)" : "", counts->rare,
-                  counts->unwritable, counts->too_old);
+    (void)fprintf(
+        stderr,
+        "left out: %zu labels by bots, %zu by an unknown hand%s, %zu labels with too few "
+        "examples, %zu that the format cannot hold, %zu issues that are too old, %zu whose "
+        "text was erased\n",
+        counts->by_bots, counts->unknown,
+        counts->unknown > 0 ? " (--count-unknown takes them)" : "", counts->rare,
+        counts->unwritable, counts->too_old, counts->erased);
     if (command->unreadable > 0)
         (void)fprintf(stderr, "%zu records could not be read\n", command->unreadable);
 }

@@ -274,8 +274,9 @@ static void rows_count_labels(struct dataset_rows *rows)
 {
     for (const struct dataset_issue *issue = rows->issues; issue != NULL; issue = issue->hh.next) {
         const struct issue_record *record = issue->record;
-        if (rows_is_too_old(rows, record)) {
-            rows->counts.too_old++;
+        if (record->erased_ms != 0 || rows_is_too_old(rows, record)) {
+            rows->counts.erased += record->erased_ms != 0;
+            rows->counts.too_old += record->erased_ms == 0;
             continue;
         }
         for (size_t i = 0; i < record->label_count; i++) {
@@ -468,7 +469,7 @@ void dataset_rows_write(struct dataset_rows *rows, enum dataset_format format,
     bool go_on = format == DATASET_JSON || write(argument, header, sizeof(header) - 1);
     for (const struct dataset_issue *issue = rows->issues; issue != NULL && go_on;
          issue = issue->hh.next)
-        if (!rows_is_too_old(rows, issue->record))
+        if (issue->record->erased_ms == 0 && !rows_is_too_old(rows, issue->record))
             go_on = row_write(rows, issue, format, write, argument);
     *ret_counts = rows->counts;
 }

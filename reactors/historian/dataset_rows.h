@@ -15,7 +15,7 @@
  *
  * Only labels that the Model includes are looked at. A label with fewer than minExamples examples is
  * dropped from all rows; an issue without any label in `label` or `removed` is left out: that nobody
- * labeled it says nothing. Issues older than maxAge are left out, counted from the newest event of all
+ * labeled it says nothing. Issues whose text was erased are left out. Issues older than maxAge are left out, counted from the newest event of all
  * records, so that no clock is asked.
  *
  * A repository's name is that of its newest record: issues that were not touched since a rename belong
@@ -61,6 +61,7 @@ struct dataset_counts {
     size_t rare;       /* labels with too few examples */
     size_t unwritable; /* labels that the format cannot hold */
     size_t too_old;    /* issues */
+    size_t erased;     /* issues whose text was erased at a request */
 };
 
 /* A data set being made. */

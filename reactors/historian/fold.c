@@ -75,6 +75,53 @@ static bool stamp_join(struct issue_stamp *into, const struct issue_stamp *from,
     return take;
 }
 
+/* ---- erasure ---- */
+
+/* Takes the name from an action that must not have one; what stands for the action follows. */
+static void fold_strip_action(const struct issue_record *record, const struct issue_label *label,
+                              struct issue_action *action)
+{
+    if (action->login == NULL || issue_record_keeps_name(record, action->stamp.time_ms))
+        return;
+    mem_free(TAKE(action->login));
+    action->stamp.id_count = 0;
+    stamp_remember(&action->stamp, fold_hash_action(label->name, action == &label->added,
+                                                    action->stamp.time_ms, action->by, NULL));
+}
+
+/* Takes out what the marks say. A title that is not in memory stays so. */
+static void fold_redact(struct issue_record *record)
+{
+    if (record->erased_ms == 0 && record->names_erased_ms == 0)
+        return;
+    if (record->erased_ms != 0) {
+        if (record->title.data != NULL) {
+            issue_record_drop_texts(record);
+            record->title.data = mem_copy_text("");
+        }
+        mem_free(TAKE(record->author_login));
+    }
+    for (size_t i = 0; i < record->label_count; i++) {
+        struct issue_label *label = &record->labels[i];
+        fold_strip_action(record, label, &label->added);
+        fold_strip_action(record, label, &label->removed);
+    }
+}
+
+/* Joins the marks of one record with what another, or an event, says; 0 is none. True if they moved. */
+static bool fold_mark(struct issue_record *record, int64_t erased_ms, int64_t names_erased_ms)
+{
+    bool is_first = erased_ms != 0 && (record->erased_ms == 0 || erased_ms < record->erased_ms);
+    bool is_last = names_erased_ms > record->names_erased_ms;
+    if (is_first)
+        record->erased_ms = erased_ms;
+    if (is_last)
+        record->names_erased_ms = names_erased_ms;
+    if (is_first || is_last)
+        fold_redact(record);
+    return is_first || is_last;
+}
+
 /* ---- registers ---- */
 
 /* Puts an owned text in the place of another. */
@@ -82,6 +129,15 @@ static void fold_move_name(char **into, char **from)
 {
     mem_free(*into);
     *into = TAKE(*from);
+}
+
+/* Takes an owner where none is known: GH Archive's events do not tell it. True if it did. */
+static bool fold_fill_owner(struct issue_record *record, int64_t owner_id)
+{
+    if (record->owner_id != 0 || owner_id == 0)
+        return false;
+    record->owner_id = owner_id;
+    return true;
 }
 
 /* The snapshot's members; its labels are listed, and no others. */
@@ -96,7 +152,8 @@ static void fold_take_snapshot(struct issue_record *record, struct issue_record 
     fold_move_name(&record->state, &snapshot->state);
     fold_move_name(&record->state_reason, &snapshot->state_reason);
     fold_move_name(&record->author_login, &snapshot->author_login);
-    record->owner_id = snapshot->owner_id;
+    if (snapshot->owner_id != 0)
+        record->owner_id = snapshot->owner_id;
     record->is_private = snapshot->is_private;
     record->author = snapshot->author;
     record->created_ms = snapshot->created_ms;
@@ -111,6 +168,7 @@ static void fold_take_snapshot(struct issue_record *record, struct issue_record 
         if (label != NULL)
             label->listed = true;
     }
+    fold_redact(record);
 }
 
 uint64_t fold_hash_action(const char *label, bool is_added, int64_t time_ms, enum issue_actor by,
@@ -129,6 +187,8 @@ static bool fold_tell_action(struct issue_record *record, struct fold_action *ac
     if (label == NULL)
         return false;
     struct issue_action *into = action->is_added ? &label->added : &label->removed;
+    if (!issue_record_keeps_name(record, action->time_ms))
+        mem_free(TAKE(action->login));
     uint64_t id = fold_hash_action(action->label, action->is_added, action->time_ms, action->by,
                                    action->login);
     enum fold_verdict verdict = stamp_tell(&into->stamp, action->time_ms, offset, id);
@@ -155,6 +215,28 @@ static bool fold_tell_gone(struct issue_record *record, const struct fold_change
 
 /* ---- the interface ---- */
 
+void fold_make_stub(struct issue_record *record)
+{
+    assert(record->erased_ms != 0);
+    while (record->label_count > 0) {
+        struct issue_label *label = &record->labels[--record->label_count];
+        mem_free(label->name);
+        mem_free(label->added.login);
+        mem_free(label->removed.login);
+    }
+    mem_free(TAKE(record->labels));
+    issue_record_drop_texts(record);
+    record->title.data = mem_copy_text("");
+    mem_free(record->repository);
+    record->repository = mem_copy_text(FOLD_STUB_REPOSITORY);
+    mem_free(record->state);
+    record->state = mem_copy_text("closed");
+    mem_free(TAKE(record->state_reason));
+    mem_free(TAKE(record->author_login));
+    record->author = ISSUE_UNKNOWN;
+    record->created_ms = record->updated_ms = record->closed_ms = -1;
+}
+
 void fold_change_free(struct fold_change *change)
 {
     if (change == NULL)
@@ -171,13 +253,14 @@ void fold_change_free(struct fold_change *change)
 
 bool fold_apply(struct issue_record *record, struct fold_change *change)
 {
-    bool changed = false;
+    bool changed = fold_mark(record, change->erased_ms, change->names_erased_ms);
     if (change->snapshot != NULL) {
         enum fold_verdict verdict =
             stamp_tell(&record->as_of, change->time_ms, change->offset, change->id);
         if (verdict == FOLD_NEW)
             fold_take_snapshot(record, change->snapshot);
-        changed = verdict != FOLD_OLD;
+        bool is_filled = fold_fill_owner(record, change->snapshot->owner_id);
+        changed = changed || verdict != FOLD_OLD || is_filled;
     }
     for (size_t i = 0; i < change->action_count; i++)
         changed = fold_tell_action(record, &change->actions[i], change->offset) || changed;
@@ -216,6 +299,14 @@ unsigned fold_join(struct issue_record *into, struct issue_record *from)
 {
     unsigned joined = 0;
     assert(into->repository_id == from->repository_id && into->number == from->number);
+    if (fold_mark(into, from->erased_ms, from->names_erased_ms))
+        joined |= FOLD_TOOK;
+    if (fold_mark(from, into->erased_ms, into->names_erased_ms))
+        joined |= FOLD_KEPT;
+    if (fold_fill_owner(into, from->owner_id))
+        joined |= FOLD_TOOK;
+    if (fold_fill_owner(from, into->owner_id))
+        joined |= FOLD_KEPT;
     if (stamp_join(&into->as_of, &from->as_of, &joined))
         fold_take_snapshot(into, from);
     for (size_t i = 0; i < from->label_count; i++) {

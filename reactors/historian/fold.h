@@ -8,13 +8,22 @@
  *
  *      change ─┬─ snapshot: text, state, names, list of labels ──▶ as_of
  *              ├─ actions:  somebody labeled or unlabeled      ──▶ labels[].added, removed
- *              └─ gone:     deleted, transferred, withdrawn    ──▶ gone
+ *              ├─ gone:     deleted, transferred, withdrawn    ──▶ gone
+ *              └─ erased:   at a person's request              ──▶ erased_at, names_erased_at
+ *
+ * An erasure is for good: once a record has the mark no change brings text or logins into it, whether it
+ * happened before the request or after. Of two requests for the text the first counts, of two for names
+ * the last, so that their order makes no difference. The kind of who did something (a person, a bot)
+ * stays; the hash of an action without its login takes the place of the one with it.
+ *
+ * An owner that a snapshot does not tell (0) says nothing: the one that is known stays, and an older snapshot may
+ * tell it.
  *
  * An action is known by what it says (label, what, when, who), not by the event that told of it: so a
  * webhook and a line of an imported timeline are the same action.
  *
- * Invariants: fold_apply twice is fold_apply once; the order of changes with different times makes
- * no difference; no clock, no I/O.
+ * Invariants: an erased record has no text and names nobody; fold_apply twice is fold_apply once; the order
+ * of changes with different times makes no difference; no clock, no I/O.
  */
 #ifndef NODAG_HISTORIAN_FOLD_H
 #define NODAG_HISTORIAN_FOLD_H
@@ -27,6 +36,9 @@
 
 /* Most actions of one change: a timeline that an importer read. */
 #define FOLD_ACTIONS_MAX 10000
+
+/* Stands for the repository's name where that is not to be kept. */
+#define FOLD_STUB_REPOSITORY "erased/erased"
 
 /* Somebody put a label there or took it away. */
 struct fold_action {
@@ -49,6 +61,8 @@ struct fold_change {
     enum issue_gone gone;        /* the issue is gone since time_ms; ISSUE_LIVE: not told */
     struct issue_record
         *moved_to;            /* owned; ISSUE_TRANSFERRED: the issue at its new place, or NULL */
+    int64_t erased_ms;        /* the text was erased at a request of then; 0: not told */
+    int64_t names_erased_ms;  /* the names up to then were; 0: not told */
     struct fold_change *next; /* in a list of who holds it */
 };
 
@@ -73,6 +87,12 @@ enum fold_joined {
  * partition wrote late: the newer of each register. Texts are moved from `from`. Any thread.
  */
 unsigned fold_join(struct issue_record *into, struct issue_record *from);
+
+/*
+ * Makes an erased issue that is gone, and may come back, a record that holds nothing but the marks: a
+ * tombstone is forgotten, and the text would come back with the issue. Any thread.
+ */
+void fold_make_stub(struct issue_record *record);
 
 /* Returns what stands for an action in stamps: a hash of what it says. Any thread. */
 uint64_t fold_hash_action(const char *label, bool is_added, int64_t time_ms, enum issue_actor by,

@@ -62,6 +62,11 @@ bool historian_keeps_private(const struct historian *historian, const char *repo
     return false;
 }
 
+bool historian_keeps_stub(const struct issue_record *record)
+{
+    return record->erased_ms != 0 && !issue_gone_is_final(record->gone);
+}
+
 void historian_count_published(struct historian *historian, const char *kind, size_t *count)
 {
     (*count)++;
@@ -314,10 +319,12 @@ static void historian_join(struct historian *historian, const struct shelf_row *
     bool has_newer_text = !is_tombstone && (found->as_of.time_ms > issue->as_of.time_ms ||
                                             (found->as_of.time_ms == issue->as_of.time_ms &&
                                              found->as_of.offset >= issue->as_of.offset));
+    bool is_stub = !is_tombstone && found->erased_ms != 0 && !issue_record_is_live(found);
     unsigned joined = fold_join(issue, found);
-    /* A tombstone has no registers: it is behind only if the issue is live. */
-    bool is_behind = is_tombstone ? issue_record_is_live(issue)
-                                  : (joined & FOLD_KEPT) != 0 || !issue_record_is_live(issue);
+    /* A tombstone, or what stands for one, has no registers: it is behind only if the issue is live. */
+    bool is_behind = is_tombstone || is_stub
+                         ? issue_record_is_live(issue)
+                         : (joined & FOLD_KEPT) != 0 || !issue_record_is_live(issue);
     int64_t offset = row->offset;
     if (!is_behind)
         offset = is_tombstone ? SHELF_GONE : record->offset;

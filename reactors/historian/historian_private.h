@@ -101,7 +101,8 @@ struct historian_job {
     struct issue_record *moved_to; /* owned; a transferred issue at its new place */
     struct read_back_wait *wait;   /* owned; for the text */
     unsigned read_backs;           /* how often it was asked for */
-    struct withdraw *withdraw;     /* owned; see withdraw.c */
+    bool told_erasure;         /* the new place of a transferred issue knows that it was erased */
+    struct withdraw *withdraw; /* owned; see withdraw.c */
 };
 
 /* The historian. */
@@ -131,6 +132,8 @@ struct historian {
 struct shelf *historian_shelf(struct historian *historian, int32_t partition);
 /* historian.c: true if a private repository is recorded. */
 bool historian_keeps_private(const struct historian *historian, const char *repository);
+/* historian.c: true if an issue that is gone keeps a record, because it was erased and may come back. */
+bool historian_keeps_stub(const struct issue_record *record);
 /* historian.c: counts a published record; `kind` for the metric. */
 void historian_count_published(struct historian *historian, const char *kind, size_t *count);
 /* historian.c: locks an issue; false if it is locked. */

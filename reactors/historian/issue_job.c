@@ -2,8 +2,8 @@
  * A key of an issue runs: what was held is folded into the record, and the record published.
  *
  *   lock ─▶ fold ─▶ nothing new? done
- *                 ─▶ went elsewhere? tell the new key ─▶ tombstone ─▶ done
- *                 ─▶ gone? tombstone ─▶ done
+ *                 ─▶ went elsewhere? tell the new key (erased? first of that) ─▶ tombstone ─▶ done
+ *                 ─▶ gone? tombstone ─▶ done (erased, and may come back? a record with only the mark)
  *                 ─▶ live: text at hand? else read it back ─▶ record ─▶ done
  *
  * Design: what the broker refuses is tried again, for ever: the events are not finished before, and
@@ -138,6 +138,11 @@ static void job_read_back(void *argument)
 
 /* --- a transferred issue --- */
 
+static bool job_is_erased(const struct historian_job *job)
+{
+    return job->record->erased_ms != 0 || job->record->names_erased_ms != 0;
+}
+
 static const char *actor_type(enum issue_actor by)
 {
     return by == ISSUE_PERSON ? "User" : "Bot";
@@ -185,6 +190,26 @@ static void job_fill_history(const struct historian_job *job, struct history_iss
     for (size_t i = 0; i < issue->label_count; i++)
         history->labels[history->label_count++] = issue->labels[i].name;
     job_write_timeline(job->record, history);
+    if (job->record->erased_ms == 0)
+        return;
+    history->title = text_of("");
+    history->body = (struct text){.data = NULL};
+    history->author = (struct history_actor){.login = NULL};
+}
+
+/* The event that the issue at its new place is erased, too; its texts are borrowed from the job. */
+static void job_fill_erasure(const struct historian_job *job, struct history_erasure *erasure)
+{
+    const struct issue_record *issue = job->moved_to;
+    *erasure = (struct history_erasure){
+        .names_only = job->record->erased_ms == 0,
+        .repository_id = issue->repository_id,
+        .repository = issue->repository,
+        .owner_id = issue->owner_id,
+        .is_private = issue->is_private,
+        .number = issue->number,
+        .state = issue->state,
+    };
 }
 
 static void job_tell_again(void *argument)
@@ -195,26 +220,23 @@ static void job_tell_again(void *argument)
 static void job_on_told(void *argument, int code)
 {
     struct historian_job *job = CAST_CHECKED(struct historian_job, argument, HISTORIAN_JOB_MAGIC);
-    if (code != 0)
-        job_later(job, HISTORIAN_AGAIN_MS, job_tell_again);
+    bool was_erasure = job_is_erased(job) && !job->told_erasure;
+    if (code == 0)
+        job->told_erasure = true;
+    if (code != 0 || was_erasure)
+        job_later(job, code != 0 ? HISTORIAN_AGAIN_MS : 0, job_tell_again);
     else
         job_publish(job);
 }
 
-static void job_tell_new_place(struct historian_job *job)
+/* Publishes an event for the new key. */
+static void job_tell(struct historian_job *job, const struct event *event, const char *value,
+                     size_t value_bytes)
 {
-    CLEANUP(history_issue_release) struct history_issue history = {.memory = NULL};
-    char id[HISTORY_ID_BYTES];
-    char subject[HISTORY_ID_BYTES];
     char key[SUBJECT_KEY_BYTES];
     struct event_headers headers;
-    size_t value_bytes = 0;
-    job_fill_history(job, &history);
-    subject_key_issue(history.repository_id, history.number, key);
-    CLEANUP(mem_free) char *value = history_issue_write(&history, &value_bytes);
-    struct event event =
-        history_issue_envelope(&history, "historian", value, value_bytes, id, subject);
-    int code = envelope_encode(&event, &headers, NULL);
+    subject_key_issue(job->moved_to->repository_id, job->moved_to->number, key);
+    int code = envelope_encode(event, &headers, NULL);
     assert(code == 0); /* names were checked when the event was read */
     struct bus_message message =
         job_message(key, BUS_PARTITION_BY_KEY, value, value_bytes, &headers);
@@ -222,6 +244,31 @@ static void job_tell_new_place(struct historian_job *job)
     code = kernel_publish(job->work, &message, job_on_told, job);
     if (code != 0)
         job_later(job, HISTORIAN_AGAIN_MS, job_tell_again);
+}
+
+/* First that it is erased, so that nothing of it stands there even for a moment; then its history. */
+static void job_tell_new_place(struct historian_job *job)
+{
+    CLEANUP(history_issue_release) struct history_issue history = {.memory = NULL};
+    struct history_erasure erasure = {.memory = NULL};
+    char id[HISTORY_ID_BYTES];
+    char subject[HISTORY_ID_BYTES];
+    size_t value_bytes = 0;
+    CLEANUP(mem_free) char *value = NULL;
+    struct event event;
+    if (job_is_erased(job) && !job->told_erasure) {
+        const struct issue_record *record = job->record;
+        job_fill_erasure(job, &erasure);
+        value = history_erasure_write(&erasure, &value_bytes);
+        event = history_erasure_envelope(
+            &erasure, "historian", erasure.names_only ? record->names_erased_ms : record->erased_ms,
+            id, subject);
+    } else {
+        job_fill_history(job, &history);
+        value = history_issue_write(&history, &value_bytes);
+        event = history_issue_envelope(&history, "historian", value, value_bytes, id, subject);
+    }
+    job_tell(job, &event, value, value_bytes);
 }
 
 /* --- folding --- */
@@ -261,12 +308,24 @@ static bool job_fold(struct historian_job *job)
     return withdraw_apply_notes(job->historian, job->held->partition, job->record) || changed;
 }
 
+/* What is gone has a tombstone, or a stub. Returns false if there is nothing to publish: the stub stands. */
+static bool job_bury(struct historian_job *job, bool was_stub)
+{
+    job->is_tombstone = !issue_record_is_live(job->record);
+    if (!job->is_tombstone || !historian_keeps_stub(job->record))
+        return true;
+    fold_make_stub(job->record);
+    job->is_tombstone = false;
+    return !was_stub || job->held->is_forced;
+}
+
 static void job_decide(struct historian_job *job, const struct shelf_row *row)
 {
     bool was_final = issue_gone_is_final(job->record->gone);
+    bool was_stub = job->was_live && !issue_record_is_live(job->record);
     bool changed = job_fold(job);
     job_keep_private(job);
-    job->is_tombstone = !issue_record_is_live(job->record);
+    changed = job_bury(job, was_stub) && changed;
     if (!changed || (job->is_tombstone && !job_wants_tombstone(job, row, was_final)))
         job_nothing_new(job);
     else if (job->moved_to != NULL && job->record->gone == ISSUE_TRANSFERRED && !was_final)

@@ -7,10 +7,9 @@
 #include <stddef.h>
 
 #include "base/daemon.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "reactors/historian/historian.h"
-#include "topics/bus_kafka.h"
+#include "topics/bus_daemon.h"
 
 /* How long the last records may take to be acknowledged at the end, in milliseconds. */
 #define MAIN_FLUSH_MS 5000
@@ -28,7 +27,7 @@ struct main_settings {
 struct main_state {
     struct daemon *daemon;         /* borrowed */
     struct main_settings settings; /* a copy */
-    struct bus *bus;               /* owned */
+    struct bus_daemon kafka;       /* its bus is owned */
     struct historian *historian;   /* owned */
 };
 
@@ -79,19 +78,13 @@ static void main_on_ready(void *argument)
     daemon_set_ready(state->daemon, "historian", reason == NULL, reason);
 }
 
-static void main_on_cluster(void *argument, bool reachable, const char *reason)
-{
-    struct main_state *state = argument;
-    daemon_set_ready(state->daemon, "kafka", reachable, reason);
-}
-
 static void main_stop(void *argument)
 {
     struct main_state *state = argument;
     if (state == NULL)
         return;
     historian_free(state->historian);
-    bus_kafka_free(state->bus);
+    bus_kafka_free(state->kafka.bus);
     mem_free(state);
 }
 
@@ -101,10 +94,13 @@ static int main_start(struct daemon *daemon, void *settings, void **ret_self, st
     *ret_self = state; /* from here on daemon calls main_stop, also after a failure */
     state->daemon = daemon;
     state->settings = *(struct main_settings *)settings;
-    daemon_set_ready(daemon, "kafka", false, "no broker has answered yet");
+    state->kafka = (struct bus_daemon){
+        .flush_ms = MAIN_FLUSH_MS,
+        .unflushed = "records were still unacknowledged at the end; their events are replayed",
+    };
     daemon_set_ready(daemon, "historian", false, "starting");
-    int code = bus_kafka_new(daemon_loop(daemon), &state->settings.bus, "nodag-historian",
-                             daemon_metrics(daemon), main_on_cluster, state, &state->bus, error);
+    int code =
+        bus_daemon_open(&state->kafka, daemon, &state->settings.bus, "nodag-historian", error);
     if (code != 0)
         return code;
     struct kernel_settings *kernel = &state->settings.kernel;
@@ -113,7 +109,7 @@ static int main_start(struct daemon *daemon, void *settings, void **ret_self, st
     kernel->sweep_interval_ms = 1000;
     const struct historian_ground ground = {
         .loop = daemon_loop(daemon),
-        .bus = state->bus,
+        .bus = state->kafka.bus,
         .metrics = daemon_metrics(daemon),
         .kernel = kernel,
         .own_login = state->settings.login,
@@ -125,25 +121,10 @@ static int main_start(struct daemon *daemon, void *settings, void **ret_self, st
     return code;
 }
 
-static void main_flushed(void *argument, size_t still_queued)
-{
-    struct main_state *state = argument;
-    if (still_queued > 0)
-        LOG_WARNING("records were still unacknowledged at the end; their events are replayed",
-                    LOG_INT("records", still_queued));
-    daemon_drained(state->daemon);
-}
-
-static void main_left(void *argument)
-{
-    struct main_state *state = argument;
-    bus_kafka_flush(state->bus, MAIN_FLUSH_MS, main_flushed, state);
-}
-
 static void main_drain(void *argument)
 {
     struct main_state *state = argument;
-    historian_drain(state->historian, main_left, state);
+    historian_drain(state->historian, bus_daemon_finish, &state->kafka);
 }
 
 int main(int argc, char **argv)

@@ -25,6 +25,7 @@
 enum packed_flag {
     PACKED_PRIVATE = 1, /* record: its repository is */
     PACKED_GONE = 2,    /* record: a reason and a stamp follow */
+    PACKED_ERASED = 4,  /* record: when its text was erased, and its names */
     PACKED_LISTED = 1,  /* label: it is */
     PACKED_ADDED = 2,   /* label: an action follows */
     PACKED_REMOVED = 4, /* label: another one follows */
@@ -125,15 +126,21 @@ static void put_label(struct buffer *buffer, const struct issue_label *label)
 uint8_t *packed_write(const struct issue_record *record, size_t *ret_bytes)
 {
     struct buffer buffer = BUFFER_INIT(PACKED_MAX_BYTES);
+    bool is_erased = record->erased_ms != 0 || record->names_erased_ms != 0;
     put_number(&buffer, record->owner_id > 0 ? record->owner_id : 0);
     put_number(&buffer, (record->is_private ? PACKED_PRIVATE : 0) |
-                            (record->gone != ISSUE_LIVE ? PACKED_GONE : 0));
+                            (record->gone != ISSUE_LIVE ? PACKED_GONE : 0) |
+                            (is_erased ? PACKED_ERASED : 0));
     put_moment(&buffer, &record->as_of);
     put_ids(&buffer, &record->as_of);
     if (record->gone != ISSUE_LIVE) {
         put_number(&buffer, (int64_t)record->gone);
         put_moment(&buffer, &record->gone_since);
         put_ids(&buffer, &record->gone_since);
+    }
+    if (is_erased) {
+        put_number(&buffer, record->erased_ms);
+        put_number(&buffer, record->names_erased_ms);
     }
     put_number(&buffer, (int64_t)record->label_count);
     for (size_t i = 0; i < record->label_count; i++)
@@ -224,6 +231,10 @@ struct issue_record *packed_read(const uint8_t *bytes, size_t byte_count, int64_
         record->gone = (enum issue_gone)get_number(&reader);
         get_moment(&reader, &record->gone_since);
         get_ids(&reader, &record->gone_since);
+    }
+    if ((flags & PACKED_ERASED) != 0) {
+        record->erased_ms = get_number(&reader);
+        record->names_erased_ms = get_number(&reader);
     }
     int64_t label_count = get_number(&reader);
     for (int64_t i = 0; i < label_count; i++)

@@ -6,7 +6,8 @@
  * computed: the hash of an action follows from what it says. Title, body, state and names stay on the
  * topic; the record's offset says where.
  *
- * Invariant: packed_read(packed_write(r)) has the stamps, owner, privacy, labels and gone of r.
+ * Invariant: packed_read(packed_write(r)) has the stamps, owner, privacy, labels, gone and the marks of
+ * erasure of r.
  */
 #ifndef NODAG_HISTORIAN_PACKED_H
 #define NODAG_HISTORIAN_PACKED_H

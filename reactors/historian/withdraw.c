@@ -43,6 +43,7 @@ struct withdraw {
 struct withdraw_one {
     struct withdraw *withdraw;   /* borrowed */
     struct issue_record *record; /* owned; as it becomes */
+    bool is_stub;                /* a record with nothing but marks takes the tombstone's place */
     char key[SUBJECT_KEY_BYTES]; /* its key: locked */
     struct withdraw_one *next;   /* in the list */
 };
@@ -152,7 +153,11 @@ static void withdraw_on_published(void *argument, int code)
     struct withdraw *withdraw = one->withdraw;
     struct historian_job *job = withdraw->job;
     struct historian *historian = job->historian;
-    if (code == 0) {
+    if (code == 0 && one->is_stub) {
+        historian_shelve(historian_shelf(historian, job->held->partition), one->record,
+                         kernel_work_published(job->work));
+        historian_count_published(historian, "record", &historian->counts.records);
+    } else if (code == 0) {
         historian_shelve(historian_shelf(historian, job->held->partition), one->record, SHELF_GONE);
         historian_count_published(historian, "tombstone", &historian->counts.tombstones);
     } else {
@@ -163,6 +168,31 @@ static void withdraw_on_published(void *argument, int code)
     /* The round goes on as soon as there is room, unless it waits for its turn or to try again. */
     if (withdraw->under_way == WITHDRAW_WINDOW / 2 || withdraw->under_way == 0)
         job_later(job, code == 0 ? 0 : HISTORIAN_AGAIN_MS, withdraw_round);
+}
+
+/* Publishes the tombstone, or the stub, of what is gone; it is locked and in the list. */
+static void withdraw_publish(struct historian_job *job, struct withdraw_one *one)
+{
+    struct withdraw *withdraw = job->withdraw;
+    char id[ISSUE_ID_BYTES];
+    struct event_headers headers;
+    size_t value_bytes = 0;
+    if (one->is_stub)
+        fold_make_stub(one->record);
+    CLEANUP(mem_free)
+    char *value = one->is_stub ? issue_record_encode(one->record, &value_bytes) : NULL;
+    struct event event = issue_record_envelope(one->record, one->key, value, value_bytes, id);
+    int code = envelope_encode(&event, &headers, NULL);
+    assert(code == 0);
+    struct bus_message message =
+        job_message(one->key, job->held->partition, value, value_bytes, &headers);
+    code = kernel_publish(job->work, &message, withdraw_on_published, one);
+    if (code == 0) {
+        withdraw->under_way++;
+        return;
+    }
+    withdraw->again = true;
+    one_free(one);
 }
 
 /* Publishes the tombstone of a row that is gone by this event; what cannot be done now is left. */
@@ -178,8 +208,10 @@ static void withdraw_row(struct historian_job *job, const struct shelf_row *row)
     one->withdraw = withdraw;
     one->record = packed_read(row->packed, row->packed_bytes, row->repository_id, row->number);
     subject_key_issue(row->repository_id, row->number, one->key);
-    (void)fold_apply(one->record, &change);
-    bool is_gone = !issue_record_is_live(one->record);
+    bool is_new = fold_apply(one->record, &change);
+    one->is_stub = historian_keeps_stub(one->record);
+    /* A stub stays on the shelf: one that knows of this is done. */
+    bool is_gone = !issue_record_is_live(one->record) && (is_new || !one->is_stub);
     bool is_locked = is_gone && historian_lock(job->historian, one->key);
     if (!is_locked) {
         withdraw->again = withdraw->again || is_gone; /* its job may end within this round */
@@ -189,19 +221,7 @@ static void withdraw_row(struct historian_job *job, const struct shelf_row *row)
     }
     one->next = withdraw->ones;
     withdraw->ones = one;
-    char id[ISSUE_ID_BYTES];
-    struct event_headers headers;
-    struct event event = issue_record_envelope(one->record, one->key, NULL, 0, id);
-    int code = envelope_encode(&event, &headers, NULL);
-    assert(code == 0);
-    struct bus_message message = job_message(one->key, held->partition, NULL, 0, &headers);
-    code = kernel_publish(job->work, &message, withdraw_on_published, one);
-    if (code == 0) {
-        withdraw->under_way++;
-        return;
-    }
-    withdraw->again = true;
-    one_free(one);
+    withdraw_publish(job, one);
 }
 
 /* True while a job that folded before the withdrawal came has not ended: its issue may be new. */

@@ -154,8 +154,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t byte_count)
     size_t piece_bytes = (size_t)bytes[0] % 16 + 1;
     struct payload *pieces = read_text(text, text_bytes, piece_bytes, true);
     require((whole == NULL) == (pieces == NULL));
-    struct utf8 utf8 = {0};
-    if (utf8_feed(&utf8, (const uint8_t *)text, text_bytes) == text_bytes && utf8.left == 0)
+    if (utf8_is_valid(text, text_bytes))
         require(trimmed_is_json(text, text_bytes, piece_bytes) == (whole != NULL));
     if (whole == NULL) {
         json_error_t why;

@@ -34,11 +34,13 @@ static const char *const types[] = {
     HISTORY_WITHDRAWN_TYPE,
     "com.github.installation.deleted",
     "com.github.repository.deleted",
+    HISTORY_ERASED_TYPE,
 };
 
 static void check_fold(const struct bus_record *record, const struct event *event)
 {
     struct issue_record *issue = issue_record_new(1, 7);
+    bool is_erased = false;
     struct error error = {0};
     for (int pass = 0; pass < 2; pass++) {
         struct fold_change *change = NULL;
@@ -47,6 +49,7 @@ static void check_fold(const struct bus_record *record, const struct event *even
             require(pass == 0 && (code == 0 || (code == ERR_INPUT && error.text[0] != '\0')));
             break;
         }
+        is_erased = change->erased_ms != 0;
         bool changed = fold_apply(issue, change);
         require(changed == (pass == 0));
         fold_change_free(change);
@@ -56,6 +59,7 @@ static void check_fold(const struct bus_record *record, const struct event *even
         struct issue_record *again = NULL;
         char *value = issue_record_encode(issue, &bytes);
         require(issue_record_decode(KEY, strlen(KEY), value, bytes, &again, &error) == 0);
+        require(!is_erased || (again->title.bytes == 0 && again->author_login == NULL));
         mem_free(value);
         issue_record_free(again);
     }

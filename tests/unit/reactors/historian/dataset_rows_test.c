@@ -16,6 +16,9 @@
 #include "reactors/historian/dataset_rows.h"
 #include "topics/holdback.h"
 
+/* The number of an issue whose text was erased. */
+#define ERASED 7007
+
 /* When the newest record is of, and a day. */
 #define NOW_MS 1700000000000LL
 /* See above. */
@@ -46,6 +49,7 @@ static struct issue_record *make_record(const struct row *row)
     record->title = (struct issue_text){.data = mem_copy_text("a \"title\",\nyes"), .bytes = 14};
     record->state = mem_copy_text("open");
     record->created_ms = NOW_MS - row->age_ms;
+    record->erased_ms = row->number == ERASED ? NOW_MS : 0;
     for (size_t i = 0; i < ARRAY_COUNT(row->labels) && row->labels[i].name != NULL; i++) {
         const struct label *from = &row->labels[i];
         struct issue_label *label = issue_record_put_label(record, from->name);
@@ -138,6 +142,7 @@ static const struct row rows[] = {
     {2, "o/new", 2, 0, DAY_MS, {PERSON("kind/bug"), PERSON("area/x")}},
     {3, "p/q", 1, 0, DAY_MS, {PERSON("kind/bug")}}, /* not the Model's */
     {1, "o/r", 6, 0, DAY_MS, {PERSON("kind/rare"), PERSON("kind/a;b")}},
+    {1, "o/r", ERASED, 0, DAY_MS, {PERSON("kind/bug"), PERSON("kind/rare")}},
 };
 
 static void test_whose_labels_count(void **state)
@@ -168,6 +173,7 @@ static void test_whose_labels_count(void **state)
     assert_int_equal(counts.rare, 1);
     assert_int_equal(counts.unwritable, 1);
     assert_int_equal(counts.too_old, 1);
+    assert_int_equal(counts.erased, 1);
     mem_free(text);
     text = dataset_of(rows, ARRAY_COUNT(rows), true, false, DATASET_JSON, &counts);
     assert_non_null(strstr(text, "\"number\":4"));

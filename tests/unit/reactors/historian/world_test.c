@@ -6,12 +6,15 @@
  * act makes the webhook that GitHub would send, with the issue as it is then. What is compared with is the issue in the end, not
  * another fold. A seed makes a world; NODAG_SEEDS says how many (default 60), NODAG_SEED the first.
  *
+ * Now and then a person asks for an issue's text to be erased: from then on, whatever is delivered, its record is empty.
+ *
  * In every second world a repository is deleted while webhooks of its issues still come: all of them happened before.
  *
  * Invariants, for every seed: every event is finished; each issue's newest record is the truth, or a tombstone if it was deleted; an
  * event that is delivered once more when all is done changes nothing.
  */
 #include "tests/unit/reactors/historian/historian_fixture.h"
+#include "topics/history_erasure.h"
 
 /* Issues of a world. */
 #define WORLD_ISSUES 12
@@ -58,6 +61,7 @@ struct truth {
     char title[32];                          /* now */
     bool closed;                             /* now */
     bool deleted;                            /* for ever */
+    bool erased;                             /* for ever */
     int64_t at_s;                            /* of the newest act */
     struct truth_label labels[WORLD_LABELS]; /* now */
 };
@@ -219,6 +223,26 @@ static size_t world_deletion(struct world *world)
     return first + draw(world, world->count - first + 1);
 }
 
+/* A person asks for the text of an issue to be erased. */
+static void world_erase(struct world *world, size_t issue)
+{
+    const struct history_erasure erasure = {.repository_id = 1 + (int64_t)issue % 3,
+                                            .repository = "o/r",
+                                            .owner_id = 9,
+                                            .number = 1 + (int64_t)issue,
+                                            .state = "open"};
+    char id[HISTORY_ID_BYTES];
+    char subject[HISTORY_ID_BYTES];
+    char key[SUBJECT_KEY_BYTES];
+    char *value = history_erasure_write(&erasure, NULL);
+    struct event event =
+        history_erasure_envelope(&erasure, "nodag erase", FIXTURE_WALL_MS, id, subject);
+    subject_key_issue(erasure.repository_id, erasure.number, key);
+    fixture_append(world->fixture, HISTORY_ERASED_TYPE, id, event.time_ms, "o/r", key, value);
+    mem_free(value);
+    world->truths[issue].erased = true;
+}
+
 static void world_deliver(struct world *world)
 {
     struct fixture *fixture = world->fixture;
@@ -233,6 +257,8 @@ static void world_deliver(struct world *world)
             (void)loop_step(fixture->loop);
         if (draw(world, 12) == 0)
             world_disturb(world);
+        if (draw(world, 40) == 0)
+            world_erase(world, draw(world, WORLD_ISSUES));
     }
 }
 
@@ -244,7 +270,7 @@ static const struct issue_label *find_or_none(const struct issue_record *record,
 }
 
 static void check_label(const struct issue_record *record, const struct truth_label *truth,
-                        const char *name)
+                        const char *name, bool is_erased)
 {
     const struct issue_label *label = find_or_none(record, name);
     if (!truth->ever) {
@@ -257,7 +283,10 @@ static void check_label(const struct issue_record *record, const struct truth_la
     size_t hand = truth->present ? truth->added : truth->removed;
     assert_non_null(last);
     assert_int_equal(last->by, hands[hand].by);
-    assert_string_equal(last->login, hands[hand].login);
+    if (is_erased)
+        assert_null(last->login);
+    else
+        assert_string_equal(last->login, hands[hand].login);
 }
 
 static void check_issue(const struct world *world, size_t issue)
@@ -272,16 +301,22 @@ static void check_issue(const struct world *world, size_t issue)
     if (world->withdraws && issue % 3 == 0) {
         const struct bus_record *newest =
             bus_memory_latest(world->fixture->cluster, TOPIC_ISSUES, key);
-        assert_true(newest == NULL || newest->value == NULL); /* or it never had one */
+        if (newest == NULL || newest->value == NULL) /* or it never had one */
+            return;
+        struct issue_record *stub = fixture_record(world->fixture, key);
+        assert_true(truth->erased && stub->erased_ms > 0 && stub->label_count == 0);
+        issue_record_free(stub);
         return;
     }
     struct issue_record *record = fixture_record(world->fixture, key);
     assert_non_null(record);
-    assert_string_equal(record->title.data, truth->title);
+    assert_string_equal(record->title.data, truth->erased ? "" : truth->title);
+    assert_int_equal(record->erased_ms, truth->erased ? FIXTURE_WALL_MS : 0);
+    assert_int_equal(record->author_login == NULL, truth->erased);
     assert_string_equal(record->state, truth->closed ? "closed" : "open");
     assert_int_equal(record->updated_ms, FIXTURE_EVENTS_MS + truth->at_s * 1000);
     for (size_t i = 0; i < WORLD_LABELS; i++)
-        check_label(record, &truth->labels[i], label_names[i]);
+        check_label(record, &truth->labels[i], label_names[i], truth->erased);
     issue_record_free(record);
 }
 
