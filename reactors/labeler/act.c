@@ -31,8 +31,7 @@ static bool act_wrote(struct labeler_job *job, const struct forge_result *result
 {
     job->call = NULL;
     if (result->code == ERR_NOT_FOUND) {
-        job_finish(job, KERNEL_RETRY, 0,
-                   "the issue went away meanwhile"); /* the next look ends it */
+        job_end(job, KERNEL_RETRY, 0, "the issue went away meanwhile"); /* the next look ends it */
         return false;
     }
     if (result->code != 0) {
@@ -89,9 +88,9 @@ static void act_on_record(void *argument, int code)
 {
     struct labeler_job *job = CAST_CHECKED(struct labeler_job, argument, JOB_MAGIC);
     if (code == 0)
-        job_finish(job, KERNEL_DONE, 0, NULL);
+        job_end(job, KERNEL_DONE, 0, NULL);
     else
-        job_finish(job, KERNEL_RETRY, 0, "the record of the decision was not acknowledged");
+        job_end(job, KERNEL_RETRY, 0, "the record of the decision was not acknowledged");
 }
 
 static void act_count_verdicts(const struct labeler_job *job)
@@ -142,7 +141,7 @@ static void act_publish_record(struct labeler_job *job)
     else
         headers.count = 0;
     if (code != 0)
-        job_finish(job, KERNEL_RETRY, 0, "the record of the decision could not be published");
+        job_end(job, KERNEL_RETRY, 0, "the record of the decision could not be published");
 }
 
 /* A sweep that found everything as it should be says nothing new. */
@@ -195,7 +194,7 @@ static void act_next(struct labeler_job *job)
     } else if (act_has_news(job)) {
         act_publish_record(job);
     } else {
-        job_finish(job, KERNEL_DONE, 0, NULL);
+        job_end(job, KERNEL_DONE, 0, NULL);
     }
 }
 

@@ -50,13 +50,15 @@ static void job_free(struct labeler_job *job)
         forge_cancel(labeler->ground.forge, job->call);
     if (job->waiter != NULL)
         repositories_cancel(labeler->repositories, job->waiter);
+    if (job->fresh_waiter != NULL)
+        fresh_cancel(job->fresh_waiter);
     observe_release(job);
     job->magic = 0;
     mem_free(job);
 }
 
-void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t after_ms,
-                const char *reason)
+void job_end(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t after_ms,
+             const char *reason)
 {
     struct kernel_work *work = job->work;
     struct kernel_outcome outcome = {.kind = kind, .after_ms = after_ms, .reason = reason};
@@ -70,22 +72,22 @@ void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t 
     job_free(job);
 }
 
-void job_finish_later(struct labeler_job *job, int64_t wait_ms, const char *reason)
+void job_end_later(struct labeler_job *job, int64_t wait_ms, const char *reason)
 {
     uint64_t spread_ms = (uint64_t)(wait_ms / 4 + LABELER_SPREAD_LEAST_MS);
     int64_t after_ms = wait_ms + (int64_t)loop_random_below(job->labeler->ground.loop, spread_ms);
-    job_finish(job, KERNEL_AFTER, after_ms, reason);
+    job_end(job, KERNEL_AFTER, after_ms, reason);
 }
 
 void job_fail(struct labeler_job *job, const struct forge_result *result, const char *doing)
 {
     CLEANUP(mem_free) char *reason = mem_format("%s: %s", doing, result->error->text);
     if (result->code == ERR_RATE_LIMITED)
-        job_finish_later(job, result->retry_after_ms, reason);
+        job_end_later(job, result->retry_after_ms, reason);
     else if (err_is_retriable(result->code) || result->effect_unsure)
-        job_finish(job, KERNEL_RETRY, 0, reason);
+        job_end(job, KERNEL_RETRY, 0, reason);
     else
-        job_finish(job, KERNEL_STALLED, 0, reason);
+        job_end(job, KERNEL_STALLED, 0, reason);
 }
 
 /* --- what the kernel asks --- */
@@ -130,11 +132,17 @@ static bool labeler_route(void *self, const struct bus_record *record, const str
     int64_t repository_id = 0;
     int64_t number = 0;
     assert(desired_is_ready(labeler->desired)); /* no event is passed over for want of a document */
-    if (!labeler_is_type(event->type)) {
+    if (labeler->fresh != NULL)
+        fresh_note(labeler->fresh, record, event);
+    /* What a record did not say yet: somebody took away a label that nodag may have put there since. */
+    ret_route->is_minor =
+        labeler->fresh != NULL && text_equals(event->type, "com.github.issue.unlabeled");
+    if (!ret_route->is_minor && !labeler_is_type(event->type)) {
         labeler_notice(labeler, event);
         return false;
     }
-    if (text_equals(event->sender_type, "Bot") || text_equals(event->sender, labeler->login) ||
+    bool is_bot = text_equals(event->sender_type, "Bot") && !ret_route->is_minor;
+    if (is_bot || text_equals(event->sender, labeler->login) ||
         !labeler_copy_name(event->repository, name) ||
         subject_key_parse_issue(record->key, record->key_bytes, &repository_id, &number) != 0)
         return false;
@@ -158,8 +166,13 @@ static void labeler_reconcile(void *self, struct kernel_work *work)
     int code = subject_key_parse_issue(key, strlen(key), &job->repository_id, &job->number);
     kernel_work_set_state(work, job);
     if (code != 0 || kernel_work_note(work)[0] == '\0') {
-        job_finish(job, KERNEL_STALLED, 0,
-                   "the pending record does not say which repository it is about");
+        job_end(job, KERNEL_STALLED, 0,
+                "the pending record does not say which repository it is about");
+        return;
+    }
+    struct labeler *labeler = self;
+    if (kernel_work_is_minor(work) && history_find(labeler->history, key) == NULL) {
+        job_end(job, KERNEL_DONE, 0, NULL); /* nodag has never decided about it */
         return;
     }
     observe_begin(job);
@@ -208,6 +221,14 @@ static void labeler_forget_predictions(void *self, int32_t partition)
 {
     struct labeler *labeler = self;
     history_forget(labeler->history, partition);
+    if (labeler->fresh != NULL)
+        fresh_forget(labeler->fresh, partition);
+}
+
+static void labeler_apply_model(void *self, const struct bus_record *record)
+{
+    struct labeler *labeler = self;
+    models_apply(labeler->models, record);
 }
 
 static const struct kernel_reactor labeler_reactor = {
@@ -218,12 +239,17 @@ static const struct kernel_reactor labeler_reactor = {
     .abandon = labeler_abandon,
     .sweep_next = labeler_sweep_next,
     .tables = {{
-        .topic = TOPIC_PREDICTIONS,
-        .scope = KERNEL_TABLE_OWNED,
-        .apply = labeler_apply_prediction,
-        .forget = labeler_forget_predictions,
-    }},
-    .table_count = 1,
+                   .topic = TOPIC_PREDICTIONS,
+                   .scope = KERNEL_TABLE_OWNED,
+                   .apply = labeler_apply_prediction,
+                   .forget = labeler_forget_predictions,
+               },
+               {
+                   .topic = TOPIC_MODELS,
+                   .scope = KERNEL_TABLE_WHOLE,
+                   .apply = labeler_apply_model,
+               }},
+    .table_count = 2,
 };
 
 /* --- start --- */
@@ -231,6 +257,8 @@ static const struct kernel_reactor labeler_reactor = {
 static void labeler_tell_ready(void *argument)
 {
     struct labeler *labeler = argument;
+    if (labeler->kernel != NULL && kernel_is_ready(labeler->kernel))
+        models_are_read(labeler->models);
     if (labeler->ready_changed != NULL)
         labeler->ready_changed(labeler->ready_argument);
 }
@@ -365,12 +393,16 @@ static void labeler_declare_metrics(struct labeler *labeler, struct metrics *met
 {
     static const char *const by_verdict[] = {"verdict", NULL};
     static const char *const by_kind[] = {"kind", NULL};
+    static const char *const by_place[] = {"by", NULL};
     if (metrics == NULL)
         return;
     labeler->verdicts = metrics_declare(metrics, METRICS_COUNTER, "nodag_labeler_verdicts_total",
                                         "Labels considered, by verdict.", by_verdict);
     labeler->writes = metrics_declare(metrics, METRICS_COUNTER, "nodag_labeler_writes_total",
                                       "Writes on the forge, by kind.", by_kind);
+    labeler->looks =
+        metrics_declare(metrics, METRICS_COUNTER, "nodag_labeler_looks_total",
+                        "Issues looked at: on the forge, or by the topic's record.", by_place);
 }
 
 int labeler_new(const struct labeler_ground *ground, struct models *models,
@@ -386,6 +418,9 @@ int labeler_new(const struct labeler_ground *ground, struct models *models,
     repositories_on_mended(labeler->repositories, labeler_on_mended, labeler);
     int code = desired_new(ground->loop, ground->bus, ground->metrics, ground->specs, &handler,
                            labeler, &labeler->desired, error);
+    bool by_record = ground->fresh != NULL && strcmp(ground->fresh->history, "issues") == 0;
+    if (code == 0 && by_record)
+        code = fresh_new(ground->loop, ground->bus, ground->fresh, &labeler->fresh, error);
     if (code != 0)
         return code;
     labeler_declare_metrics(labeler, ground->metrics);
@@ -416,10 +451,22 @@ struct models *labeler_models(struct labeler *labeler)
     return labeler->models;
 }
 
+/* True for keys whose document has models that can be used: what they were tried again for may be there. */
+static bool labeler_look_usable(void *argument, const char *key, const char *note)
+{
+    struct labeler *labeler = argument;
+    const struct document *document = NULL;
+    (void)key;
+    return document_find(desired_documents(labeler->desired), note, &document, NULL) == 0 &&
+           models_version(labeler->models, document) != NULL;
+}
+
 void labeler_models_changed(struct labeler *labeler)
 {
-    if (labeler->kernel != NULL)
-        kernel_wake_stalled(labeler->kernel, labeler_look_all, NULL);
+    if (labeler->kernel == NULL)
+        return;
+    kernel_wake_stalled(labeler->kernel, labeler_look_all, NULL);
+    kernel_wake_retrying(labeler->kernel, labeler_look_usable, labeler);
 }
 
 void labeler_on_ready(struct labeler *labeler, loop_fn changed, void *argument)
@@ -439,6 +486,11 @@ const char *labeler_unready_reason(const struct labeler *labeler)
     return kernel_is_ready(labeler->kernel)
                ? NULL
                : "no partition yet, or its tables are still being read";
+}
+
+size_t labeler_looks_by_record(const struct labeler *labeler)
+{
+    return labeler->looks_by_record;
 }
 
 void labeler_drain(struct labeler *labeler, void (*drained)(void *argument), void *argument)
@@ -463,6 +515,7 @@ void labeler_free(struct labeler *labeler)
     loop_timer_free(labeler->identity_timer);
     repositories_free(labeler->repositories);
     history_free(labeler->history);
+    fresh_free(labeler->fresh);
     models_free(labeler->models);
     desired_free(labeler->desired);
     mem_free(labeler->login);

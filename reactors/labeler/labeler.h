@@ -26,6 +26,7 @@
 #include "reactors/clients/forge.h"
 #include "reactors/kernel/kernel.h"
 #include "reactors/labeler/document.h"
+#include "reactors/labeler/fresh.h"
 #include "reactors/labeler/models.h"
 #include "topics/bus.h"
 #include "topics/spec_table.h"
@@ -38,6 +39,10 @@ struct labeler_ground {
     struct metrics *metrics;                 /* NULL: none */
     const struct kernel_settings *kernel;    /* concurrency, backoff, sweep */
     const struct spec_table_settings *specs; /* where the documents come from */
+    const struct fresh_settings *fresh;      /* NULL: the forge is asked, always */
+    /* Told of each look at an issue (its key) by a record of `issues`; NULL: nobody is. For the simulation. */
+    void (*looked)(void *argument, const char *key);
+    void *looked_argument; /* of looked */
 };
 
 /* A running labeler. */
@@ -66,7 +71,8 @@ void labeler_reload(struct labeler *labeler);
 /* Returns the models, to load them again. Borrowed. */
 struct models *labeler_models(struct labeler *labeler);
 
-/* The models changed: wakes keys that wait for one. Loop thread. */
+/* The models changed: wakes keys that wait for one, and those that are tried again later while their
+ * document's models can be used. Loop thread. */
 void labeler_models_changed(struct labeler *labeler);
 
 /* Calls `changed(argument)` when labeler_unready_reason may have changed. Loop thread. */
@@ -74,6 +80,10 @@ void labeler_on_ready(struct labeler *labeler, loop_fn changed, void *argument);
 
 /* Returns NULL when it works, else why not yet; static storage. Loop thread. */
 const char *labeler_unready_reason(const struct labeler *labeler);
+
+/* Returns how many issues were looked at by a record of the topic issues, without the forge. For tests. Loop
+ * thread. */
+size_t labeler_looks_by_record(const struct labeler *labeler);
 
 /* Finishes what is under way, leaves the group, calls `drained(argument)`. Loop thread. */
 void labeler_drain(struct labeler *labeler, void (*drained)(void *argument), void *argument);

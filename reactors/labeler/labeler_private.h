@@ -2,7 +2,7 @@
  * What the labeler's own files share: the job.
  *
  *   labeler.c     route, the kernel's callbacks, start, sweep
- *   observe.c     repository, issue, timeline → struct observed
+ *   observe.c     repository, then issue and timeline or the topic's record → struct observed
  *   plan.c        pure
  *   act.c         writes, then the record
  *   prediction.c  the record's form
@@ -23,6 +23,7 @@
 /* Steps of a job. */
 #define JOB_STEPS(X)                                                                               \
     X(JOB_REPOSITORY) /* waits for what is known of the repository */                              \
+    X(JOB_FRESH)      /* waits for what the topic issues says of an issue that was just opened */  \
     X(JOB_ISSUE)      /* reads the issue */                                                        \
     X(JOB_TIMELINE)   /* reads its timeline */                                                     \
     X(JOB_PLAN)       /* looks at the repository's knowledge once more, and plans */               \
@@ -92,8 +93,10 @@ struct labeler_job {
     size_t removed;          /* labels removed so far */
     bool wrote_add;          /* the POST was done */
     int64_t comment_id;      /* after the writes; 0: none */
+    bool by_record;          /* observed by the topic's record */
     struct forge_call *call; /* under way, or NULL */
-    struct repository_waiter *waiter; /* under way, or NULL */
+    struct repository_waiter *waiter;  /* under way, or NULL */
+    struct fresh_waiter *fresh_waiter; /* under way, or NULL */
 };
 
 /* The labeler. */
@@ -103,6 +106,8 @@ struct labeler {
     struct models *models;             /* owned */
     struct repositories *repositories; /* owned */
     struct history *history;           /* owned */
+    struct fresh *fresh;               /* owned; NULL: the forge is asked, always */
+    size_t looks_by_record;            /* see labeler_looks_by_record */
     struct kernel *kernel;             /* owned; NULL until the forge said who nodag is */
     char *login;                       /* owned; nodag's own */
     struct forge_call *identity_call;  /* under way, or NULL */
@@ -113,16 +118,17 @@ struct labeler {
     void *ready_argument;              /* likewise */
     struct metrics_family *verdicts;   /* decisions by verdict; NULL without metrics */
     struct metrics_family *writes;     /* forge writes by kind; NULL without metrics */
+    struct metrics_family *looks;      /* looks by where; NULL without metrics */
 };
 
 /* labeler.c: moves a job on; asserts that steps are not repeated or taken backwards (JOB_REMOVE may
  * repeat). */
 void job_set_step(struct labeler_job *job, enum job_step step);
 /* labeler.c: ends a job: frees it and tells the kernel. `reason` is borrowed. */
-void job_finish(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t after_ms,
-                const char *reason);
+void job_end(struct labeler_job *job, enum kernel_outcome_kind kind, int64_t after_ms,
+             const char *reason);
 /* labeler.c: ends a job with AFTER, spread a little, so that jobs put off together do not come back together. */
-void job_finish_later(struct labeler_job *job, int64_t wait_ms, const char *reason);
+void job_end_later(struct labeler_job *job, int64_t wait_ms, const char *reason);
 /* labeler.c: ends a job after a failed forge call: rate limit → AFTER, away → RETRY, refused →
  * STALLED. */
 void job_fail(struct labeler_job *job, const struct forge_result *result, const char *doing);

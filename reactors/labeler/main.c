@@ -3,8 +3,8 @@
  * drain.
  *
  * Design: everything that reaches outside is made here (bus, HTTP client, forge) and handed to the
- * labeler. The model files that its documents name are watched; what is invalid is said once and the
- * last valid state stays in force.
+ * labeler. The model files that its documents name are watched, the versions fetched; what is invalid
+ * is said once and the last valid state stays in force.
  */
 #include <malloc.h>
 #include <stddef.h>
@@ -13,10 +13,9 @@
 #include "base/daemon.h"
 #include "base/file.h"
 #include "base/http_client.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "reactors/labeler/labeler.h"
-#include "topics/bus_kafka.h"
+#include "topics/bus_daemon.h"
 
 /* How long the last records may take to be acknowledged at the end, in milliseconds. */
 #define MAIN_FLUSH_MS 5000
@@ -28,15 +27,18 @@ struct main_settings {
     struct kernel_settings kernel;    /* reconciling */
     struct forge_settings forge;      /* GitHub */
     struct spec_table_settings specs; /* documents */
+    struct versions_settings models;  /* the registry's versions */
+    struct fresh_settings fresh;      /* where new issues are looked at */
 };
 
 /* The daemon's own state. */
 struct main_state {
     struct daemon *daemon;         /* borrowed */
     struct main_settings settings; /* a copy */
-    struct bus *bus;               /* owned */
+    struct bus_daemon kafka;       /* its bus is owned */
     struct http_client *http;      /* owned */
     struct forge *forge;           /* owned */
+    struct versions *versions;     /* owned */
     struct labeler *labeler;       /* owned */
     struct file_watch *watch;      /* owned */
     struct labeler_ground ground;  /* borrowed parts of the above */
@@ -48,6 +50,8 @@ static const struct option_row main_rows[] = {
     BUS_KAFKA_OPTION_ROWS(struct main_settings, bus),
     KERNEL_OPTION_ROWS(struct main_settings, kernel),
     FORGE_OPTION_ROWS(struct main_settings, forge),
+    FRESH_OPTION_ROWS(struct main_settings, fresh),
+    VERSIONS_OPTION_ROWS(struct main_settings, models),
 };
 
 /* Loads the models that the documents name now, and watches their files. */
@@ -76,9 +80,18 @@ static void main_on_model_file(void *argument)
     labeler_models_changed(state->labeler);
 }
 
+/* A version is there that was not before: documents that wait for it have it now. */
+static void main_on_version(void *argument)
+{
+    struct main_state *state = argument;
+    models_settle(labeler_models(state->labeler), labeler_documents(state->labeler));
+    labeler_models_changed(state->labeler);
+}
+
 static void main_reload(void *argument)
 {
     struct main_state *state = argument;
+    versions_retry(state->versions);
     labeler_reload(state->labeler);
     main_on_model_file(state);
 }
@@ -97,22 +110,17 @@ static void main_on_ready(void *argument)
     daemon_set_ready(state->daemon, "labeler", reason == NULL, reason);
 }
 
-static void main_on_cluster(void *argument, bool reachable, const char *reason)
-{
-    struct main_state *state = argument;
-    daemon_set_ready(state->daemon, "kafka", reachable, reason);
-}
-
 static void main_stop(void *argument)
 {
     struct main_state *state = argument;
     if (state == NULL)
         return;
     labeler_free(state->labeler);
+    versions_free(state->versions);
     file_watch_free(state->watch);
     forge_free(state->forge);
     http_client_free_curl(state->http);
-    bus_kafka_free(state->bus);
+    bus_kafka_free(state->kafka.bus);
     mem_free(state);
 }
 
@@ -120,15 +128,18 @@ static int main_connect(struct main_state *state, struct error *error)
 {
     struct loop *loop = daemon_loop(state->daemon);
     struct metrics *metrics = daemon_metrics(state->daemon);
-    daemon_set_ready(state->daemon, "kafka", false, "no broker has answered yet");
     daemon_set_ready(state->daemon, "labeler", false, "starting");
-    int code = bus_kafka_new(loop, &state->settings.bus, "nodag-labeler", metrics, main_on_cluster,
-                             state, &state->bus, error);
+    int code =
+        bus_daemon_open(&state->kafka, state->daemon, &state->settings.bus, "nodag-labeler", error);
     if (code != 0)
         return code;
     struct http_client_settings http = {.user_agent = "nodag-labeler/" NODAG_VERSION,
                                         .ca_file = state->settings.forge.ca_file};
     state->http = http_client_new_curl(loop, &http);
+    code = versions_new(loop, state->http, metrics, &state->settings.models, main_on_version, state,
+                        &state->versions, error);
+    if (code != 0)
+        return code;
     return forge_new(loop, state->http, &state->settings.forge, metrics, &state->forge, error);
 }
 
@@ -138,19 +149,26 @@ static int main_start(struct daemon *daemon, void *settings, void **ret_self, st
     *ret_self = state; /* from here on daemon calls main_stop, also after a failure */
     state->daemon = daemon;
     state->settings = *(struct main_settings *)settings;
+    state->kafka = (struct bus_daemon){
+        .flush_ms = MAIN_FLUSH_MS,
+        .unflushed = "records were still unacknowledged at the end; their events are replayed",
+    };
     int code = main_connect(state, error);
     if (code != 0)
         return code;
     state->watch = file_watch_new(daemon_loop(daemon), main_on_model_file, state);
     state->ground = (struct labeler_ground){
         .loop = daemon_loop(daemon),
-        .bus = state->bus,
+        .bus = state->kafka.bus,
         .forge = state->forge,
         .metrics = daemon_metrics(daemon),
         .kernel = &state->settings.kernel,
         .specs = &state->settings.specs,
+        .fresh = &state->settings.fresh,
     };
-    code = labeler_new(&state->ground, models_new(daemon_metrics(daemon)), &state->labeler, error);
+    struct models *models = models_new(daemon_metrics(daemon));
+    models_use_versions(models, state->versions);
+    code = labeler_new(&state->ground, models, &state->labeler, error);
     if (code != 0)
         return code;
     labeler_on_documents(state->labeler, main_on_documents, state);
@@ -158,25 +176,10 @@ static int main_start(struct daemon *daemon, void *settings, void **ret_self, st
     return 0;
 }
 
-static void main_flushed(void *argument, size_t still_queued)
-{
-    struct main_state *state = argument;
-    if (still_queued > 0)
-        LOG_WARNING("records were still unacknowledged at the end; their events are replayed",
-                    LOG_INT("records", still_queued));
-    daemon_drained(state->daemon);
-}
-
-static void main_left(void *argument)
-{
-    struct main_state *state = argument;
-    bus_kafka_flush(state->bus, MAIN_FLUSH_MS, main_flushed, state);
-}
-
 static void main_drain(void *argument)
 {
     struct main_state *state = argument;
-    labeler_drain(state->labeler, main_left, state);
+    labeler_drain(state->labeler, bus_daemon_finish, &state->kafka);
 }
 
 int main(int argc, char **argv)
@@ -197,7 +200,9 @@ int main(int argc, char **argv)
                     "removed. Every decision is published on the topic "
                     "predictions, with the reason for each label. Its documents come from git "
                     "by the topic specs, or from a folder (--specs); changes take effect "
-                    "at once. Where two documents match one repository, nothing is "
+                    "at once. A model is a file, or a version from the registry: the topic "
+                    "models and the artefact store. Where two documents match one repository, "
+                    "nothing is "
                     "written there until one of them is changed.",
                 .examples = "  nodag labeler --forge-app-id 1234 --forge-app-key-file key.pem\n"
                             "  nodag labeler --specs documents/ --brokers 127.0.0.1:9092 "

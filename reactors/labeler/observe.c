@@ -153,11 +153,15 @@ static void observe_plan(struct labeler_job *job, const struct repository *repos
     int code = document_find(desired_documents(job->labeler->desired), repository->full_name,
                              &document, &error);
     if (code == ERR_NOT_FOUND) {
-        job_finish(job, KERNEL_DONE, 0, NULL);
+        job_end(job, KERNEL_DONE, 0, NULL);
         return;
     }
     if (code == ERR_CONFLICT) {
         observe_end_in_conflict(job, repository->full_name, error.text);
+        return;
+    }
+    if (code == 0 && job->by_record && document->comment != DOCUMENT_COMMENT_SILENT) {
+        job_end(job, KERNEL_AFTER, 0, "its document wants comments now: they are looked at");
         return;
     }
     struct classifier_issue issue = {
@@ -172,11 +176,11 @@ static void observe_plan(struct labeler_job *job, const struct repository *repos
             models_ask(job->labeler->models, document, &issue,
                        document->comment == DOCUMENT_COMMENT_EDIT, &job->prepared.opinion, &error);
     if (code != 0) {
-        job_finish(job, err_is_retriable(code) ? KERNEL_RETRY : KERNEL_STALLED, 0, error.text);
+        job_end(job, err_is_retriable(code) ? KERNEL_RETRY : KERNEL_STALLED, 0, error.text);
         return;
     }
     if (observe_leave_alone(job, document, job->prepared.opinion->version)) {
-        job_finish(job, KERNEL_DONE, 0, NULL);
+        job_end(job, KERNEL_DONE, 0, NULL);
         return;
     }
     observe_prepare(job, repository, document);
@@ -201,13 +205,20 @@ static void observe_note_comment(struct observed *observed, const struct forge_t
     }
 }
 
+/* Counts where an issue was looked at. */
+static void observe_count_look(struct labeler_job *job, const char *where)
+{
+    if (job->labeler->looks != NULL)
+        metric_add(metrics_series(job->labeler->looks, &where), 1);
+}
+
 static void observe_on_timeline(void *argument, const struct forge_result *result,
                                 const struct forge_timeline_item *items, size_t count)
 {
     struct labeler_job *job = CAST_CHECKED(struct labeler_job, argument, JOB_MAGIC);
     job->call = NULL;
     if (result->code == ERR_NOT_FOUND) {
-        job_finish(job, KERNEL_DONE, 0, NULL);
+        job_end(job, KERNEL_DONE, 0, NULL);
         return;
     }
     if (result->code != 0) {
@@ -215,6 +226,7 @@ static void observe_on_timeline(void *argument, const struct forge_result *resul
         return;
     }
     struct observed *observed = &job->observed;
+    observe_count_look(job, "forge");
     observed->events = mem_alloc_array(count, sizeof(observed->events[0]));
     for (size_t i = 0; i < count; i++) {
         const struct forge_timeline_item *item = &items[i];
@@ -242,7 +254,7 @@ static void observe_on_issue(void *argument, const struct forge_result *result,
     struct observed *observed = &job->observed;
     job->call = NULL;
     if (result->code == ERR_NOT_FOUND) {
-        job_finish(job, KERNEL_DONE, 0, NULL); /* deleted */
+        job_end(job, KERNEL_DONE, 0, NULL); /* deleted */
         return;
     }
     if (result->code != 0) {
@@ -252,8 +264,7 @@ static void observe_on_issue(void *argument, const struct forge_result *result,
     bool moved =
         issue->number != job->number || strcasecmp(issue->repository, observed->repository) != 0;
     if (!issue->is_open || issue->is_pull_request || moved) {
-        job_finish(job, KERNEL_DONE, 0,
-                   NULL); /* a transferred issue is `opened` at its destination */
+        job_end(job, KERNEL_DONE, 0, NULL); /* a transferred issue is `opened` at its destination */
         return;
     }
     observed->is_locked = issue->is_locked;
@@ -267,24 +278,88 @@ static void observe_on_issue(void *argument, const struct forge_result *result,
                                    observe_on_timeline, job);
 }
 
-static void observe_read_issue(struct labeler_job *job, const struct repository *repository)
+static void observe_read_issue(struct labeler_job *job)
+{
+    job_set_step(job, JOB_ISSUE);
+    job->call = forge_get_issue(job->labeler->ground.forge, job->observed.repository, job->number,
+                                observe_on_issue, job);
+}
+
+/* Takes what the topic's record says: nobody but people and other bots has put a label there, and nobody
+ * took one away (fresh.h). */
+static void observe_take_record(struct labeler_job *job, const struct issue_record *record)
+{
+    struct observed *observed = &job->observed;
+    job->by_record = true;
+    job->labeler->looks_by_record++;
+    observe_count_look(job, "record");
+    if (job->labeler->ground.looked != NULL)
+        job->labeler->ground.looked(job->labeler->ground.looked_argument,
+                                    kernel_work_key(job->work));
+    observed->title = mem_copy_text(record->title.data);
+    observed->body = mem_copy_text(record->body.data != NULL ? record->body.data : "");
+    observed->present = mem_alloc_array(record->label_count, sizeof(observed->present[0]));
+    observed->events = mem_alloc_array(record->label_count, sizeof(observed->events[0]));
+    for (size_t i = 0; i < record->label_count; i++) {
+        const struct issue_label *label = &record->labels[i];
+        observed->present[observed->present_count++] = mem_copy_text(label->name);
+        observed->events[observed->event_count++] = (struct plan_label_event){
+            .label = mem_copy_text(label->name),
+            .added = true,
+            .actor = mem_copy_text(label->added.login != NULL ? label->added.login : "somebody"),
+            .time_ms = label->added.stamp.time_ms,
+        };
+    }
+    job_set_step(job, JOB_PLAN);
+    job->waiter = repositories_get(job->labeler->repositories, observed->repository,
+                                   observe_on_repository, job);
+}
+
+static void observe_on_record(void *argument, const struct issue_record *record)
+{
+    struct labeler_job *job = CAST_CHECKED(struct labeler_job, argument, JOB_MAGIC);
+    job->fresh_waiter = NULL;
+    if (record != NULL && kernel_work_is_current(job->work))
+        observe_take_record(job, record);
+    else
+        observe_read_issue(job);
+}
+
+/* True if a record of the topic would do: the first look at an issue, whose comments do not matter. */
+static bool observe_may_use_record(const struct labeler_job *job, const char *repository)
+{
+    struct labeler *labeler = job->labeler;
+    const struct document *document = NULL;
+    return labeler->fresh != NULL && kernel_work_offset(job->work) >= 0 &&
+           kernel_work_attempts(job->work) == 0 &&
+           history_find(labeler->history, kernel_work_key(job->work)) == NULL &&
+           document_find(desired_documents(labeler->desired), repository, &document, NULL) == 0 &&
+           document->comment == DOCUMENT_COMMENT_SILENT;
+}
+
+static void observe_look(struct labeler_job *job, const struct repository *repository)
 {
     if (repository->id != job->repository_id || repository->is_archived) {
         /* The name belongs to another repository now, or nothing can be written in it. */
-        job_finish(job, KERNEL_DONE, 0, NULL);
+        job_end(job, KERNEL_DONE, 0, NULL);
         return;
     }
     int64_t wait_ms = forge_write_wait_ms(job->labeler->ground.forge);
     if (wait_ms > 0) {
         /* Reads would be spent on a decision that could not be written. */
-        job_finish_later(job, wait_ms, "the budget of writes is used up");
+        job_end_later(job, wait_ms, "the budget of writes is used up");
         return;
     }
     mem_free(job->observed.repository);
     job->observed.repository = mem_copy_text(repository->full_name);
-    job_set_step(job, JOB_ISSUE);
-    job->call = forge_get_issue(job->labeler->ground.forge, repository->full_name, job->number,
-                                observe_on_issue, job);
+    if (!observe_may_use_record(job, repository->full_name)) {
+        observe_read_issue(job);
+        return;
+    }
+    job_set_step(job, JOB_FRESH);
+    job->fresh_waiter =
+        fresh_ask(job->labeler->fresh, kernel_work_key(job->work), repository->full_name,
+                  kernel_work_offset(job->work), observe_on_record, job);
 }
 
 static void observe_on_repository(void *argument, int code, int64_t retry_after_ms,
@@ -293,7 +368,7 @@ static void observe_on_repository(void *argument, int code, int64_t retry_after_
     struct labeler_job *job = CAST_CHECKED(struct labeler_job, argument, JOB_MAGIC);
     job->waiter = NULL;
     if (code == 0 && job->step == JOB_REPOSITORY) {
-        observe_read_issue(job, repository);
+        observe_look(job, repository);
         return;
     }
     if (code == 0) {
@@ -317,7 +392,7 @@ static void observe_end_in_conflict(struct labeler_job *job, const char *reposit
 {
     desired_note_conflict(job->labeler->desired, repository, text);
     job->is_reported = true;
-    job_finish(job, KERNEL_STALLED, 0, text);
+    job_end(job, KERNEL_STALLED, 0, text);
 }
 
 void observe_begin(struct labeler_job *job)

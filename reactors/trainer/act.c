@@ -37,6 +37,11 @@ static void publish(struct trainer_job *job, enum topic topic, const char *key, 
 {
     struct event_headers headers;
     struct error error = {0};
+    int64_t waking_ms = trainer_waking_ms(job->trainer);
+    if (waking_ms > 0) { /* what is to be said may not be true any more */
+        trainer_job_rest(job, waking_ms);
+        return;
+    }
     int code = envelope_encode(event, &headers, &error);
     if (code != 0) {
         trainer_job_finish(job, KERNEL_STALLED, 0, error.text);
@@ -84,7 +89,14 @@ static void run_published(struct trainer_job *job, int code, bool is_tombstone)
                  LOG_TEXT("reason", record->reason), LOG_TEXT("commit", record->commit),
                  LOG_BOOL("collected", record->collected));
     }
-    registry_put_run(job->trainer->registry, name, record, offset);
+    if (record != NULL && record->state == RUN_LOST)
+        loop_timer_set(job->trainer->tidy_timer, TIDY_LOST_MS);
+    bool missed = registry_put_run(job->trainer->registry, name, record, offset);
+    if (missed && !is_tombstone) {
+        job->run = run_record_copy(registry_find_run(job->trainer->registry, name));
+        act_publish_run(job, false);
+        return;
+    }
     observe_plan(job);
 }
 
@@ -118,8 +130,16 @@ static void on_version(void *argument, int code)
     LOG_INFO("a version of a model", LOG_TEXT("model", job->version->model),
              LOG_TEXT("version", job->version->version),
              LOG_BOOL("collected", job->version->collected));
-    registry_put_model(job->trainer->registry, TAKE(job->version),
-                       kernel_work_published(job->work));
+    CLEANUP(mem_free) char *model = mem_copy_text(job->version->model);
+    CLEANUP(mem_free) char *version = mem_copy_text(job->version->version);
+    bool missed = registry_put_model(job->trainer->registry, TAKE(job->version),
+                                     kernel_work_published(job->work));
+    if (missed) {
+        job->version =
+            model_record_copy(registry_find_model(job->trainer->registry, model, version));
+        act_publish_version(job);
+        return;
+    }
     if (job->run != NULL)
         act_publish_run(job, false); /* the end of the run that made it */
     else
@@ -269,10 +289,6 @@ static void act_launch(struct trainer_job *job, const struct run_record *run)
     struct trainer *trainer = job->trainer;
     struct launcher *launcher = trainer->ground.launcher;
     struct error error = {0};
-    if (trainer->collecting > 0) { /* what it uploads could be what is being removed */
-        trainer_job_rest(job, TRAINER_LOOK_MS);
-        return;
-    }
     if (strcmp(run->spec_sha256, job->wish->sha) != 0) {
         job->run = run_record_copy(run);
         job->run->state = RUN_CANCELLED;
@@ -333,12 +349,23 @@ static json_t *read_offsets(const struct trainer *trainer, const char *run)
                : NULL;
 }
 
+/*
+ * A time before which all that people did is in the run's data: its supervisor's start, or earlier. A trainer that was away saw it run only later,
+ * and what people did meanwhile would never count.
+ */
+static int64_t snapshot_ms(const struct run_record *run, int64_t supervisor_ms)
+{
+    int64_t seen_ms = run->started_ms != 0 ? run->started_ms : run->created_ms;
+    return supervisor_ms > 0 && supervisor_ms < seen_ms ? supervisor_ms : seen_ms;
+}
+
 /* Makes the record of the version that a run made. */
 static struct model_record *make_version(const struct trainer *trainer,
-                                         const struct run_record *run, const json_t *result)
+                                         const struct run_record *run,
+                                         const struct run_result *result)
 {
     struct model_record *version = model_record_new();
-    json_t *metrics = json_object_get(result, "metrics");
+    json_t *metrics = json_object_get(result->json, "metrics");
     record_set_text(&version->model, run->model);
     record_set_text(&version->version, run->run);
     record_set_text(&version->run, run->run);
@@ -351,7 +378,7 @@ static struct model_record *make_version(const struct trainer *trainer,
     version->metrics = json_is_object(metrics) ? json_incref(metrics) : json_object();
     version->thresholds = model_thresholds_of(metrics);
     version->offsets = read_offsets(trainer, run->run);
-    version->snapshot_ms = run->started_ms != 0 ? run->started_ms : run->created_ms;
+    version->snapshot_ms = snapshot_ms(run, result->started_ms);
     version->created_ms =
         loop_wall_ms(trainer->ground.loop); /* the clock that its age is measured by */
     return version;
@@ -373,6 +400,16 @@ static void take_result(struct run_record *run, const struct run_result *result)
     }
 }
 
+/* What a run has stored that cannot say so any more: its record names it, so that history limits remove it. */
+static void take_stored(const struct trainer *trainer, struct run_record *run)
+{
+    CLEANUP(json_release) json_t *stored = NULL;
+    CLEANUP(mem_free) char *folder = observe_folder(trainer, run->run);
+    if (run_directory_read(folder, RUN_FILE_STORED, &stored, NULL) == 0 &&
+        record_artefacts_are_valid(stored) && json_object_size(stored) > 0)
+        run->artefacts = TAKE(stored);
+}
+
 static void act_finish(struct trainer_job *job, const struct plan *plan, const struct facts *facts)
 {
     struct run_record *run = run_record_copy(facts->records[plan->run]);
@@ -383,9 +420,11 @@ static void act_finish(struct trainer_job *job, const struct plan *plan, const s
     job->run = run;
     if (facts->runs[plan->run].sight == RUN_SIGHT_FINISHED)
         take_result(run, result);
+    if (run->artefacts == NULL && facts->runs[plan->run].sight != RUN_SIGHT_ELSEWHERE)
+        take_stored(job->trainer, run);
     if (run->state == RUN_SUCCEEDED &&
         registry_find_model(job->trainer->registry, run->model, run->run) == NULL) {
-        job->version = make_version(job->trainer, run, result->json);
+        job->version = make_version(job->trainer, run, result);
         act_publish_version(job);
         return;
     }

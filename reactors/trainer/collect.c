@@ -54,9 +54,25 @@ static bool names_hash(const json_t *artefacts, const char *sha256)
     return false;
 }
 
-char **collect_unreferenced(const struct run_record *run, const struct run_record *const *runs,
-                            size_t run_count, const struct model_record *const *versions,
-                            size_t version_count, size_t *ret_count)
+/* Returns true if anybody but the run itself needs an artefact. */
+static bool is_needed(const struct run_record *run, const struct collect_known *known,
+                      const char *sha256)
+{
+    for (size_t i = 0; i < known->run_count; i++)
+        if (!known->runs[i]->collected && strcmp(known->runs[i]->run, run->run) != 0 &&
+            names_hash(known->runs[i]->artefacts, sha256))
+            return true;
+    for (size_t i = 0; i < known->version_count; i++)
+        if (!known->versions[i]->collected && names_hash(known->versions[i]->artefacts, sha256))
+            return true;
+    for (size_t i = 0; i < json_array_size(known->uploads); i++)
+        if (names_hash(json_array_get(known->uploads, i), sha256))
+            return true;
+    return false;
+}
+
+char **collect_unreferenced(const struct run_record *run, const struct collect_known *known,
+                            size_t *ret_count)
 {
     const char *name = NULL;
     json_t *item = NULL;
@@ -65,13 +81,7 @@ char **collect_unreferenced(const struct run_record *run, const struct run_recor
     json_object_foreach(run->artefacts, name, item)
     {
         const char *sha256 = json_text_or(item, "sha256", "");
-        bool is_needed = false;
-        for (size_t i = 0; i < run_count && !is_needed; i++)
-            is_needed = !runs[i]->collected && strcmp(runs[i]->run, run->run) != 0 &&
-                        names_hash(runs[i]->artefacts, sha256);
-        for (size_t i = 0; i < version_count && !is_needed; i++)
-            is_needed = !versions[i]->collected && names_hash(versions[i]->artefacts, sha256);
-        if (!is_needed)
+        if (!is_needed(run, known, sha256))
             list[(*ret_count)++] = mem_copy_text(sha256);
     }
     return list;

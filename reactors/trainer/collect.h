@@ -9,7 +9,8 @@
  *
  *      version: collected ─▶ run: collected ─▶ artefacts, directory removed ─▶ run: tombstone, or without artefacts
  *
- * Invariant: a hash that any record names which is not collected is never removed.
+ * Invariant: a hash is never removed that any record names which is not collected, or that a run under way has
+ * stored.
  */
 #ifndef NODAG_TRAINER_COLLECT_H
 #define NODAG_TRAINER_COLLECT_H
@@ -45,12 +46,21 @@ struct collect_choice {
 /* Chooses the next run whose collection is not finished. Any thread. */
 struct collect_choice collect_choose(const struct collect_facts *facts);
 
+/* Who may name an artefact; everything borrowed. */
+struct collect_known {
+    const struct run_record *const *runs;       /* all that are recorded */
+    size_t run_count;                           /* of them */
+    const struct model_record *const *versions; /* all that are recorded */
+    size_t version_count;                       /* of them */
+    const json_t
+        *uploads; /* list of objects as run_record.artefacts: of runs under way; NULL: none */
+};
+
 /*
- * Lists the hashes of a run's artefacts that no other run's record (`runs`) and no version (`versions`)
- * names that is not collected; owned array of owned texts. Any thread.
+ * Lists the hashes of a run's artefacts that no other run's record and no version names that is not
+ * collected, and no run under way has stored; owned array of owned texts. Any thread.
  */
-char **collect_unreferenced(const struct run_record *run, const struct run_record *const *runs,
-                            size_t run_count, const struct model_record *const *versions,
-                            size_t version_count, size_t *ret_count);
+char **collect_unreferenced(const struct run_record *run, const struct collect_known *known,
+                            size_t *ret_count);
 
 #endif

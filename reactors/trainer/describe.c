@@ -32,6 +32,8 @@ static void set_model(const struct trainer *trainer, const struct trainer_model 
         metric_set(metrics_series(trainer->metrics.age, &name),
                    (double)(loop_wall_ms(trainer->ground.loop) - newest->created_ms) / SECOND_MS);
     metric_set(metrics_series(trainer->metrics.stalled, &name), model->is_stalled ? 1 : 0);
+    if (model->labels_known)
+        metric_set(metrics_series(trainer->metrics.labels, &name), (double)model->labels);
     for (int i = 0; i < PLAN_REASON_COUNT; i++) {
         const char *labels[] = {name, plan_reason_id((enum plan_reason)i)};
         metric_set(metrics_series(trainer->metrics.stale, labels),
@@ -61,6 +63,9 @@ void describe_declare(struct trainer *trainer)
                                  "Runs that are recorded, by state.", by_state);
     made->age = metrics_declare(metrics, METRICS_GAUGE, "nodag_trainer_model_age_seconds",
                                 "Age of the newest version of a model.", by_model);
+    made->labels =
+        metrics_declare(metrics, METRICS_GAUGE, "nodag_trainer_label_changes",
+                        "People's label changes since the newest version's data.", by_model);
     made->stale = metrics_declare(metrics, METRICS_GAUGE, "nodag_trainer_stale",
                                   "1 where a model is stale for this reason.", by_reason);
     made->stalled = metrics_declare(metrics, METRICS_GAUGE, "nodag_trainer_stalled",

@@ -15,12 +15,12 @@
 #include <unistd.h>
 
 #include "base/daemon.h"
-#include "base/log.h"
 #include "base/memory.h"
+#include "reactors/trainer/plan.h"
 #include "reactors/trainer/run_spec.h"
 #include "reactors/trainer/serve.h"
 #include "reactors/trainer/trainer.h"
-#include "topics/bus_kafka.h"
+#include "topics/bus_daemon.h"
 
 /* How long the last records may take to be acknowledged at the end, in milliseconds. */
 #define MAIN_FLUSH_MS 5000
@@ -52,7 +52,7 @@ struct main_settings {
 struct main_state {
     struct daemon *daemon;                 /* borrowed */
     struct main_settings settings;         /* a copy */
-    struct bus *bus;                       /* owned */
+    struct bus_daemon kafka;               /* its bus is owned */
     struct http_client *http;              /* owned; for the artefact store */
     struct http_client *http_careful;      /* owned; for URLs of documents */
     struct artefact_store *artefacts;      /* owned */
@@ -125,6 +125,14 @@ static const struct option_row main_rows[] = {
      .least = RUN_OUTPUT_LEAST_BYTES,
      .most = RUN_BYTES_MOST,
      .help = "Most bytes that a run writes."},
+    {.name = "retry-wait",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct main_settings, trainer.backoff_ms),
+     .default_value = "1m",
+     .least = 10,
+     .most = PLAN_BACKOFF_MOST_MS,
+     .help = "Wait after a failed run before the next attempt; it doubles with every further "
+             "failure, up to an hour."},
     {.name = "git-credentials-file",
      .kind = OPTION_SECRET_FILE,
      .offset = offsetof(struct main_settings, trainer.git_credentials),
@@ -137,28 +145,7 @@ static const struct option_row main_rows[] = {
      .kind = OPTION_FILE,
      .offset = offsetof(struct main_settings, trainer.git_ca),
      .help = "Certificate authorities for https, instead of the system's."},
-    {.name = "artefacts",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct main_settings, artefacts.url),
-     .default_value = "file:///var/lib/nodag/artefacts",
-     .value_name = "URL",
-     .group = "Artefacts",
-     .help =
-         "Where models and what belongs to them are kept: file:///FOLDER or s3://BUCKET/PREFIX."},
-    {.name = "artefacts-endpoint",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct main_settings, artefacts.endpoint),
-     .value_name = "URL",
-     .help = "Of a server that is compatible with S3. Default: Amazon's."},
-    {.name = "artefacts-region",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct main_settings, artefacts.region),
-     .value_name = "NAME",
-     .help = "Of the bucket. Default: us-east-1."},
-    {.name = "artefacts-credentials-file",
-     .kind = OPTION_SECRET_FILE,
-     .offset = offsetof(struct main_settings, artefacts.credentials_file),
-     .help = "YAML with access_key_id and secret_access_key; read for every request."},
+    ARTEFACT_OPTION_ROWS(struct main_settings, artefacts),
     {.name = "needs-train-address",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct main_settings, listen),
@@ -183,12 +170,6 @@ static void main_on_ready(void *argument)
     daemon_set_ready(state->daemon, "trainer", reason == NULL, reason);
 }
 
-static void main_on_cluster(void *argument, bool reachable, const char *reason)
-{
-    struct main_state *state = argument;
-    daemon_set_ready(state->daemon, "kafka", reachable, reason);
-}
-
 static void main_stop(void *argument)
 {
     struct main_state *state = argument;
@@ -201,7 +182,7 @@ static void main_stop(void *argument)
     children_free(state->children);
     http_client_free_curl(state->http);
     http_client_free_curl(state->http_careful);
-    bus_kafka_free(state->bus);
+    bus_kafka_free(state->kafka.bus);
     mem_free(state->runs);
     mem_free(state->dataset);
     mem_free(state->supervisor);
@@ -313,7 +294,6 @@ static int main_connect(struct main_state *state, struct error *error)
     const struct http_client_settings http = {.user_agent = "nodag-trainer/" NODAG_VERSION};
     const struct http_client_settings careful = {.user_agent = "nodag-trainer/" NODAG_VERSION,
                                                  .refuse_link_local = true};
-    daemon_set_ready(state->daemon, "kafka", false, "no broker has answered yet");
     daemon_set_ready(state->daemon, "trainer", false, "starting");
     state->http = http_client_new_curl(loop, &http);
     state->http_careful = http_client_new_curl(loop, &careful);
@@ -322,8 +302,8 @@ static int main_connect(struct main_state *state, struct error *error)
         artefact_store_new(loop, state->http, &state->settings.artefacts, &state->artefacts, error);
     if (code != 0)
         return code;
-    return bus_kafka_new(loop, &state->settings.bus, "nodag-trainer", daemon_metrics(state->daemon),
-                         main_on_cluster, state, &state->bus, error);
+    return bus_daemon_open(&state->kafka, state->daemon, &state->settings.bus, "nodag-trainer",
+                           error);
 }
 
 static int main_listen(struct main_state *state, struct error *error)
@@ -346,6 +326,11 @@ static int main_start(struct daemon *daemon, void *settings, void **ret_self, st
     *ret_self = state; /* from here on daemon calls main_stop, also after a failure */
     state->daemon = daemon;
     state->settings = *(struct main_settings *)settings;
+    state->kafka = (struct bus_daemon){
+        .flush_ms = MAIN_FLUSH_MS,
+        .unflushed =
+            "records were still unacknowledged at the end; what they say is looked at again",
+    };
     int code = main_find_own_folder(state, error);
     if (code == 0)
         code = main_make_runs(state, error);
@@ -357,7 +342,7 @@ static int main_start(struct daemon *daemon, void *settings, void **ret_self, st
         return code;
     const struct trainer_ground ground = {
         .loop = daemon_loop(daemon),
-        .bus = state->bus,
+        .bus = state->kafka.bus,
         .http = state->http_careful,
         .artefacts = state->artefacts,
         .launcher = state->launcher,
@@ -380,26 +365,10 @@ static void main_reload(void *argument)
     trainer_reload(state->trainer);
 }
 
-static void main_flushed(void *argument, size_t still_queued)
-{
-    struct main_state *state = argument;
-    if (still_queued > 0)
-        LOG_WARNING(
-            "records were still unacknowledged at the end; what they say is looked at again",
-            LOG_INT("records", still_queued));
-    daemon_drained(state->daemon);
-}
-
-static void main_left(void *argument)
-{
-    struct main_state *state = argument;
-    bus_kafka_flush(state->bus, MAIN_FLUSH_MS, main_flushed, state);
-}
-
 static void main_drain(void *argument)
 {
     struct main_state *state = argument;
-    trainer_drain(state->trainer, main_left, state);
+    trainer_drain(state->trainer, bus_daemon_finish, &state->kafka);
 }
 
 int main(int argc, char **argv)

@@ -218,7 +218,8 @@ int observe_facts(const struct trainer *trainer, struct trainer_model *model,
                   const struct wish *wish, bool look, struct facts *ret_facts, struct error *error)
 {
     const struct model_record *newest = registry_newest(trainer->registry, model->name);
-    struct facts facts = {.plan = {.now_ms = loop_wall_ms(trainer->ground.loop)}};
+    struct facts facts = {.plan = {.now_ms = loop_wall_ms(trainer->ground.loop),
+                                   .backoff_ms = trainer->ground.settings->backoff_ms}};
     int code = gather_runs(trainer, model->name, look, &facts, error);
     if (code != 0) {
         facts_release(&facts);
@@ -273,6 +274,8 @@ static void wait_for(struct trainer_job *job, const struct plan *plan, const str
     int64_t delay_ms = plan->next_ms == INT64_MAX ? INT64_MAX : plan->next_ms - now_ms;
     if (delay_ms < 0)
         delay_ms = 0;
+    if (remove_begin(job))
+        return;
     if (has_run_under_way(facts)) {
         int64_t look_ms = TRAINER_LOOK_MS;
         for (size_t i = 0; i < facts->plan.run_count; i++)
@@ -283,8 +286,6 @@ static void wait_for(struct trainer_job *job, const struct plan *plan, const str
         trainer_job_rest(job, look_ms);
         return;
     }
-    if (remove_begin(job))
-        return;
     if (plan->reason[0] != '\0') {
         trainer_job_finish(job, KERNEL_AFTER, delay_ms, plan->reason);
         return;
@@ -307,6 +308,11 @@ void observe_plan(struct trainer_job *job)
     const struct wish *wish = job->wish;
     if (++job->actions > ACTIONS_MAX) {
         trainer_job_finish(job, KERNEL_AFTER, TRAINER_LOOK_MS, "many things were to be done");
+        return;
+    }
+    int64_t waking_ms = trainer_waking_ms(job->trainer);
+    if (waking_ms > 0) {
+        trainer_job_rest(job, waking_ms);
         return;
     }
     if (observe_facts(job->trainer, job->model, wish, true, &facts, &error) != 0) {

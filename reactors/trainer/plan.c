@@ -145,12 +145,19 @@ static int64_t model_age_ms(const struct plan_facts *facts)
     return facts->now_ms > facts->model_ms ? facts->now_ms - facts->model_ms : 0;
 }
 
+/* A model that is dated farther ahead than it may get old has an age that nobody knows: too old. */
+static bool is_too_old(const struct plan_wish *wish, const struct plan_facts *facts)
+{
+    return model_age_ms(facts) >= wish->max_age_ms ||
+           facts->model_ms - facts->now_ms > wish->max_age_ms;
+}
+
 unsigned plan_stale(const struct plan_wish *wish, const struct plan_facts *facts)
 {
     if (!facts->has_model)
         return 1u << PLAN_NO_MODEL;
     unsigned found = 0;
-    if (wish->max_age_ms > 0 && model_age_ms(facts) >= wish->max_age_ms)
+    if (wish->max_age_ms > 0 && is_too_old(wish, facts))
         found |= 1u << PLAN_MAX_AGE;
     if (wish->new_labels > 0 && facts->labels_known && facts->labels >= wish->new_labels)
         found |= 1u << PLAN_NEW_LABELS;
@@ -205,7 +212,7 @@ struct past {
     uint32_t attempt;      /* highest of this cause; 0: none */
     uint32_t tried;        /* runs of this cause that ended and did not take it away */
     uint32_t failures;     /* of any cause since the last success */
-    int64_t last_ended_ms; /* of these */
+    int64_t last_ended_ms; /* of these, but for those that a clock dated ahead; 0: none */
 };
 
 static struct past look_back(const struct plan_facts *facts, const char *cause)
@@ -225,28 +232,27 @@ static struct past look_back(const struct plan_facts *facts, const char *cause)
         if (!failed || run->ended_ms <= succeeded_ms)
             continue;
         past.failures++;
-        if (run->ended_ms > past.last_ended_ms)
+        if (run->ended_ms > past.last_ended_ms &&
+            run->ended_ms <= facts->now_ms + PLAN_CLOCK_STEP_MS)
             past.last_ended_ms = run->ended_ms;
     }
     return past;
 }
 
-static int64_t backoff_ms(uint32_t failures)
+static int64_t backoff_ms(const struct plan_facts *facts, uint32_t failures)
 {
-    int64_t wait_ms = PLAN_BACKOFF_FIRST_MS;
+    int64_t wait_ms = facts->backoff_ms > 0 ? facts->backoff_ms : PLAN_BACKOFF_FIRST_MS;
     for (uint32_t i = 1; i < failures && wait_ms < PLAN_BACKOFF_MOST_MS; i++)
         wait_ms *= 2;
     return wait_ms < PLAN_BACKOFF_MOST_MS ? wait_ms : PLAN_BACKOFF_MOST_MS;
 }
 
 /* When the next attempt may begin. */
-static int64_t may_begin_ms(const struct past *past, int64_t now_ms)
+static int64_t may_begin_ms(const struct plan_facts *facts, const struct past *past)
 {
     if (past->failures == 0)
-        return now_ms;
-    int64_t wait_ms = backoff_ms(past->failures);
-    int64_t at_ms = past->last_ended_ms + wait_ms;
-    return at_ms - now_ms > wait_ms ? now_ms + wait_ms : at_ms; /* the clock was moved back */
+        return facts->now_ms;
+    return past->last_ended_ms + backoff_ms(facts, past->failures);
 }
 
 void plan_describe(unsigned reasons_found, char ret_text[PLAN_REASON_BYTES])
@@ -276,7 +282,7 @@ static void plan_train(const struct plan_wish *wish, const struct plan_facts *fa
                        past.tried);
         return;
     }
-    int64_t begin_ms = may_begin_ms(&past, facts->now_ms);
+    int64_t begin_ms = may_begin_ms(facts, &past);
     if (begin_ms > facts->now_ms) {
         plan_wait(plan, begin_ms);
         (void)snprintf(plan->reason, sizeof(plan->reason),

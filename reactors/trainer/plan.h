@@ -18,8 +18,8 @@
  * model that fails for everything is not tried faster because labels keep coming.
  *
  * Invariants: PLAN_START is only ever said while every known run of the model is terminal; a run
- * name is a function of model, cause and attempt; no wait is longer than PLAN_BACKOFF_MOST_MS
- * because a clock moved.
+ * name is a function of model, cause and attempt; no wait ends later than PLAN_BACKOFF_MOST_MS +
+ * PLAN_CLOCK_STEP_MS from now because a clock moved, and asking again never moves its end.
  */
 #ifndef NODAG_TRAINER_PLAN_H
 #define NODAG_TRAINER_PLAN_H
@@ -34,11 +34,14 @@
 /* Attempts for one cause, after which a person must change something. */
 #define PLAN_ATTEMPTS_MAX 3
 
-/* Wait before the second attempt; it doubles with every further failure. */
+/* Wait before the second attempt where none is set; it doubles with every further failure. */
 #define PLAN_BACKOFF_FIRST_MS 60000
 
 /* Longest wait before the next attempt. */
 #define PLAN_BACKOFF_MOST_MS 3600000
+
+/* How far ahead the end of a run may be dated and still be waited for; farther, and a clock was moved. */
+#define PLAN_CLOCK_STEP_MS 60000
 
 /* How long a run on another host may be silent after its deadline before it counts as lost. */
 #define PLAN_ELSEWHERE_GRACE_MS 600000
@@ -106,6 +109,7 @@ struct plan_wish {
 /* What is known of the world; every "known" that is false means: not asked yet, or no answer. */
 struct plan_facts {
     int64_t now_ms;              /* wall clock */
+    int64_t backoff_ms;          /* wait before the second attempt; 0: PLAN_BACKOFF_FIRST_MS */
     bool has_model;              /* there is one, of any age */
     const char *model;           /* its version; NULL: none */
     int64_t model_ms;            /* when it was made; wall clock */

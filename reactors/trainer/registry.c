@@ -83,39 +83,73 @@ static struct item *shelf_open(struct registry *registry, struct item **shelf, c
     return item;
 }
 
-void registry_put_run(struct registry *registry, const char *name, struct run_record *record,
+static struct item *shelf_find(struct item *shelf, const char *key)
+{
+    struct item *item = NULL;
+    HASH_FIND_STR(shelf, key, item);
+    return item;
+}
+
+static bool carry_run(struct run_record *into, const struct run_record *from)
+{
+    return into != NULL && from != NULL &&
+           record_erased_carry(&into->artefacts, &into->erased, from->artefacts, from->erased);
+}
+
+/* The snapshot is the data set, whichever that is now. */
+static bool carry_model(struct model_record *into, const struct model_record *from)
+{
+    if (into == NULL || from == NULL ||
+        !record_erased_carry(&into->artefacts, &into->erased, from->artefacts, from->erased))
+        return false;
+    const char *snapshot = record_artefact_text(into->artefacts, "dataset", "sha256");
+    record_set_text(&into->snapshot, snapshot != NULL ? snapshot : "");
+    if (into->order == 0)
+        into->order = from->order;
+    return true;
+}
+
+bool registry_put_run(struct registry *registry, const char *name, struct run_record *record,
                       int64_t offset)
 {
     struct item *item = shelf_open(registry, &registry->runs, name, offset);
     if (item == NULL) {
+        item = shelf_find(registry->runs, name);
+        bool missed = item != NULL && carry_run(item->run, record);
         run_record_free(record);
-        return;
+        return missed;
     }
+    bool missed = carry_run(record, item->run);
     run_record_free(item->run);
     item->run = record;
+    return missed;
 }
 
-static void put_model(struct registry *registry, const char *key, struct model_record *record,
+static bool put_model(struct registry *registry, const char *key, struct model_record *record,
                       int64_t offset)
 {
     struct item *item = shelf_open(registry, &registry->models, key, offset);
     if (item == NULL) {
+        item = shelf_find(registry->models, key);
+        bool missed = item != NULL && carry_model(item->model, record);
         model_record_free(record);
-        return;
+        return missed;
     }
+    bool missed = carry_model(record, item->model);
     model_record_free(item->model);
     item->model = record;
+    return missed;
 }
 
-void registry_put_model(struct registry *registry, struct model_record *record, int64_t offset)
+bool registry_put_model(struct registry *registry, struct model_record *record, int64_t offset)
 {
     char key[SUBJECT_KEY_BYTES];
     if (model_record_key(record, key) != 0) {
         registry->refused++;
         model_record_free(record);
-        return;
+        return false;
     }
-    put_model(registry, key, record, offset);
+    return put_model(registry, key, record, offset);
 }
 
 /* ---- folding ---- */
@@ -133,7 +167,7 @@ static const char *apply_run(struct registry *registry, const char *key,
     const struct run_record *before = registry_find_run(registry, key);
     if (message->value == NULL) {
         const char *model = before != NULL ? remember(registry, before->model) : NULL;
-        registry_put_run(registry, key, NULL, message->offset);
+        (void)registry_put_run(registry, key, NULL, message->offset);
         return model;
     }
     if (run_record_decode(key, strlen(key), message->value, message->value_bytes, &record, NULL) !=
@@ -142,7 +176,7 @@ static const char *apply_run(struct registry *registry, const char *key,
         return NULL;
     }
     const char *model = remember(registry, record->model);
-    registry_put_run(registry, key, record, message->offset);
+    (void)registry_put_run(registry, key, record, message->offset);
     return model;
 }
 
@@ -156,7 +190,7 @@ static const char *apply_model(struct registry *registry, const char *key,
         return NULL;
     }
     CLEANUP(mem_free) char *model = mem_copy_bytes(key, strcspn(key, "/"));
-    put_model(registry, key, record, message->offset);
+    (void)put_model(registry, key, record, message->offset);
     return remember(registry, model);
 }
 
@@ -236,13 +270,19 @@ const struct model_record *registry_find_model(const struct registry *registry, 
     return item != NULL ? item->model : NULL;
 }
 
+/* When a version was published first: a record that was rewritten remembers. */
+static int64_t item_order(const struct item *item)
+{
+    return item->model->order > 0 ? item->model->order - 1 : item->offset;
+}
+
 const struct model_record *registry_newest(const struct registry *registry, const char *model)
 {
     const struct item *newest = NULL;
     for (const struct item *item = registry->models; item != NULL; item = item->hh.next)
         if (item->model != NULL && !item->model->collected &&
             strcmp(item->model->model, model) == 0 &&
-            (newest == NULL || item->offset > newest->offset))
+            (newest == NULL || item_order(item) > item_order(newest)))
             newest = item;
     return newest != NULL ? newest->model : NULL;
 }

@@ -9,6 +9,9 @@
  * Design: what was published and acknowledged counts at once, and what the reader brings later from an
  * older offset does not undo it. So the next plan never sees less than the last action did.
  *
+ * What was erased at a person's request stays so: a record that was written by somebody who had not read
+ * that yet gets it back (topics/record_erased.h), whichever of the two is read first.
+ *
  * Invariants: a record is replaced by one of a higher offset only; at most REGISTRY_RECORDS_MAX of each;
  * a record that cannot be read changes nothing and is counted.
  */
@@ -38,13 +41,15 @@ DEFINE_CLEANUP(struct registry *, registry_free)
  */
 const char *registry_apply(struct registry *registry, const struct bus_record *record);
 
-/* Takes note of a run record (taken; NULL: tombstone of `name`) that stands at `offset`. Owner's
- * thread. */
-void registry_put_run(struct registry *registry, const char *name, struct run_record *record,
+/*
+ * Takes note of a run record (taken; NULL: tombstone of `name`) that stands at `offset`. Returns true if it
+ * did not know of an erasure: then what the registry has is to be published again. Owner's thread.
+ */
+bool registry_put_run(struct registry *registry, const char *name, struct run_record *record,
                       int64_t offset);
 
 /* Likewise for a version's record; its key is its own. Owner's thread. */
-void registry_put_model(struct registry *registry, struct model_record *record, int64_t offset);
+bool registry_put_model(struct registry *registry, struct model_record *record, int64_t offset);
 
 /*
  * Lists the runs of a model (NULL: of all), oldest first by creation and name; owned array of borrowed

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "reactors/trainer/collect.h"
@@ -22,6 +23,9 @@
 #define REMOVE_ENTRIES_MAX 20000
 /* See above. */
 #define REMOVE_DEPTH_MAX 32
+
+/* When a removal that fails is tried again, in milliseconds. */
+#define REMOVE_AGAIN_MS 600000
 
 /* ---- directories ---- */
 
@@ -70,20 +74,44 @@ static void remove_folder(const struct trainer *trainer, const char *run)
 
 /* ---- steps ---- */
 
-/* The last step: nothing of it is left but its record. */
-static void finish_removal(struct trainer_job *job)
+void remove_end(struct trainer_job *job)
 {
-    struct trainer *trainer = job->trainer;
+    if (job->remove == NULL)
+        return;
     for (size_t i = 0; i < job->remove_count; i++)
         mem_free(job->remove[i]);
     mem_free(TAKE(job->remove));
     job->remove_count = 0;
-    trainer->collecting--;
+    (void)close(job->uploads_fd);
+}
+
+/* The last step: nothing of it is left but its record. */
+static void finish_removal(struct trainer_job *job)
+{
+    struct trainer *trainer = job->trainer;
+    remove_end(job);
     if (strcmp(job->run->host, trainer->ground.settings->host) == 0)
         remove_folder(trainer, job->run->run);
     json_decref(job->run->artefacts);
     job->run->artefacts = NULL;
     act_publish_run(job, !job->keeps_record);
+}
+
+static void put_off(struct trainer_job *job, const char *reason)
+{
+    LOG_WARNING("what history limits say cannot be removed now",
+                LOG_TEXT("model", job->model->name), LOG_TEXT("reason", reason),
+                LOG_INT("again_in_ms", REMOVE_AGAIN_MS));
+    job->model->remove_due_ms = loop_now_ms(job->trainer->ground.loop) + REMOVE_AGAIN_MS;
+}
+
+/* A removal has failed: later again; until then runs are looked after. */
+static void give_up(struct trainer_job *job, const char *reason)
+{
+    put_off(job, reason);
+    remove_end(job);
+    run_record_free(TAKE(job->run));
+    observe_plan(job);
 }
 
 static void remove_next(struct trainer_job *job);
@@ -95,7 +123,7 @@ static void on_removed(void *argument, int code, const struct artefact *artefact
     (void)artefact;
     job->removal = NULL;
     if (code != 0 && code != ERR_NOT_FOUND) {
-        trainer_job_finish(job, KERNEL_RETRY, 0, error->text);
+        give_up(job, error->text);
         return;
     }
     if (job->trainer->metrics.collected != NULL)
@@ -106,6 +134,11 @@ static void on_removed(void *argument, int code, const struct artefact *artefact
 
 static void remove_next(struct trainer_job *job)
 {
+    int64_t waking_ms = trainer_waking_ms(job->trainer);
+    if (waking_ms > 0) {
+        trainer_job_rest(job, waking_ms);
+        return;
+    }
     if (job->removed == job->remove_count) {
         finish_removal(job);
         return;
@@ -114,10 +147,30 @@ static void remove_next(struct trainer_job *job)
         artefact_remove(job->trainer->ground.artefacts, job->remove[job->removed], on_removed, job);
 }
 
-/* Removes the artefacts of job->run, which is recorded as collected. */
+/* What runs under way on this host have stored: a list of objects of artefacts; new reference. NULL where one cannot be read. */
+static json_t *list_uploads(const struct trainer *trainer, const struct run_record *const *runs,
+                            size_t run_count, struct error *error)
+{
+    CLEANUP(json_release) json_t *list = json_array();
+    for (size_t i = 0; i < run_count; i++) {
+        json_t *stored = NULL;
+        if (run_state_is_terminal(runs[i]->state))
+            continue;
+        CLEANUP(mem_free) char *folder = observe_folder(trainer, runs[i]->run);
+        int code = run_directory_read(folder, RUN_FILE_STORED, &stored, error);
+        if (code != 0 && code != ERR_NOT_FOUND)
+            return NULL;
+        if (code == 0)
+            (void)json_array_append_new(list, stored);
+    }
+    return TAKE(list);
+}
+
+/* Removes the artefacts of job->run, which is recorded as collected; the lock of uploads is held. */
 static void remove_artefacts(struct trainer_job *job)
 {
     struct trainer *trainer = job->trainer;
+    struct error error = {0};
     size_t run_count = 0;
     size_t version_count = 0;
     CLEANUP(mem_free)
@@ -125,10 +178,19 @@ static void remove_artefacts(struct trainer_job *job)
     CLEANUP(mem_free)
     const struct model_record **versions =
         registry_list_models(trainer->registry, NULL, &version_count);
-    job->remove = collect_unreferenced(job->run, runs, run_count, versions, version_count,
-                                       &job->remove_count);
+    CLEANUP(json_release) json_t *uploads = list_uploads(trainer, runs, run_count, &error);
+    if (uploads == NULL) {
+        (void)close(job->uploads_fd);
+        give_up(job, error.text);
+        return;
+    }
+    const struct collect_known known = {.runs = runs,
+                                        .run_count = run_count,
+                                        .versions = versions,
+                                        .version_count = version_count,
+                                        .uploads = uploads};
+    job->remove = collect_unreferenced(job->run, &known, &job->remove_count);
     job->removed = 0;
-    trainer->collecting++;
     LOG_INFO("a run is collected", LOG_TEXT("run", job->run->run),
              LOG_INT("artefacts", job->remove_count));
     remove_next(job);
@@ -147,16 +209,32 @@ static bool is_named(void *argument, const char *version)
     return named_has(job->trainer->named, model, version);
 }
 
-static bool any_run_is_under_way(const struct run_record *const *runs, size_t count)
+/* What a run on another host has stored cannot be seen from here. */
+static bool any_run_is_elsewhere(const struct trainer *trainer,
+                                 const struct run_record *const *runs, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (!run_state_is_terminal(runs[i]->state))
+        if (!run_state_is_terminal(runs[i]->state) &&
+            strcmp(runs[i]->host, trainer->ground.settings->host) != 0)
             return true;
     return false;
 }
 
-/* Does the next step for a run that was chosen. */
-static void remove_run(struct trainer_job *job, const struct collect_choice *choice)
+/* Takes the lock of uploads. False: some run uploads now, and it is tried again soon. */
+static bool take_uploads(struct trainer_job *job)
+{
+    struct error error = {0};
+    int code =
+        run_uploads_lock(job->trainer->ground.settings->runs, true, &job->uploads_fd, &error);
+    if (code == ERR_CONFLICT)
+        job->look_ms = TRAINER_LOOK_MS;
+    else if (code != 0)
+        put_off(job, error.text);
+    return code == 0;
+}
+
+/* Does the next step for a run that was chosen; false: not now. */
+static bool remove_run(struct trainer_job *job, const struct collect_choice *choice)
 {
     const struct model_record *version =
         registry_find_model(job->trainer->registry, choice->run->model, choice->run->run);
@@ -165,15 +243,18 @@ static void remove_run(struct trainer_job *job, const struct collect_choice *cho
         job->version = model_record_copy(version);
         job->version->collected = true;
         act_publish_version(job);
-        return;
+        return true;
     }
+    if (choice->run->collected && !take_uploads(job))
+        return false;
     job->run = run_record_copy(choice->run);
     if (!choice->run->collected) {
         job->run->collected = true;
         act_publish_run(job, false);
-        return;
+        return true;
     }
     remove_artefacts(job);
+    return true;
 }
 
 bool remove_begin(struct trainer_job *job)
@@ -184,7 +265,8 @@ bool remove_begin(struct trainer_job *job)
                                   .keep_failed = job->wish->keep_failed,
                                   .is_named = is_named,
                                   .argument = job};
-    if (!job->wish->plan.present || job->trainer->ground.artefacts == NULL)
+    if (!job->wish->plan.present || job->trainer->ground.artefacts == NULL ||
+        loop_now_ms(job->trainer->ground.loop) < job->model->remove_due_ms)
         return false;
     CLEANUP(mem_free)
     const struct run_record **all = registry_list_runs(registry, NULL, &all_count);
@@ -195,8 +277,6 @@ bool remove_begin(struct trainer_job *job)
     facts.runs = runs;
     facts.newest = newest != NULL ? newest->version : NULL;
     const struct collect_choice choice = collect_choose(&facts);
-    if (choice.run == NULL || any_run_is_under_way(all, all_count))
-        return false;
-    remove_run(job, &choice);
-    return true;
+    return choice.run != NULL && !any_run_is_elsewhere(job->trainer, all, all_count) &&
+           remove_run(job, &choice);
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,6 +136,24 @@ static int look_at_lock(const char *folder, enum lock_sight *ret_sight, struct e
     if (code == 0)
         *ret_sight = lock.l_type == F_UNLCK ? LOCK_FREE : LOCK_HELD;
     return code;
+}
+
+int run_uploads_lock(const char *runs, bool alone, int *ret_fd, struct error *error)
+{
+    CLEANUP(mem_free) char *path = path_of(runs, RUN_UPLOADS_LOCK);
+    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail(error, path);
+    if (flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+        int code = errno == EWOULDBLOCK
+                       ? error_set(error, ERR_CONFLICT, "%s: artefacts are being %s", path,
+                                   alone ? "stored" : "removed")
+                       : fail(error, path);
+        (void)close(fd);
+        return code;
+    }
+    *ret_fd = fd;
+    return 0;
 }
 
 /* ---- the trainer's side ---- */

@@ -10,6 +10,7 @@
  *          cancel          trainer: stop; holds the reason as text
  *          state.json      supervisor: {step, since, pid}; replaced at each step
  *          log             supervisor: all that the steps printed
+ *          stored.json     supervisor: {NAME: {uri, sha256, size_bytes}}: what it has stored so far; replaced at each upload
  *          result.json     supervisor: the last thing that it writes, after every upload:
  *                          {state, reason, started_at, ended_at, artefacts: {NAME: {uri, sha256, size_bytes}}, metrics}
  *
@@ -23,7 +24,12 @@
  * The lock is an open-file-description lock (fcntl_locking(2)): looking at it does not take it. It is made under another
  * name, locked, and linked to its own, so it is never seen unlocked before its supervisor died.
  *
- * Invariants: a directory has at most one supervisor, ever; a result is never changed.
+ * Artefacts are shared by content, so what is removed for one run must not be what another is about to name. RUNS/.uploads.lock
+ * (flock(2)) keeps both apart: supervisors hold it together from their first upload until their result is written, whoever removes holds
+ * it alone, and spares what stored.json of a run under way names.
+ *
+ * Invariants: a directory has at most one supervisor, ever; a result is never changed; what a supervisor uploaded and stored.json does
+ * not name is one artefact at most, of a supervisor that was killed in between.
  */
 #ifndef NODAG_TRAINER_RUN_DIRECTORY_H
 #define NODAG_TRAINER_RUN_DIRECTORY_H
@@ -45,7 +51,11 @@
 /* See above. */
 #define RUN_FILE_LOG "log"
 /* See above. */
+#define RUN_FILE_STORED "stored.json"
+/* See above. */
 #define RUN_FILE_RESULT "result.json"
+/* See above; beside the directories. */
+#define RUN_UPLOADS_LOCK ".uploads.lock"
 
 /* Largest of these files that is read: metrics are bounded by run_outputs.h. */
 #define RUN_FILE_MAX_BYTES ((size_t)8 << 20)
@@ -87,6 +97,12 @@ int run_directory_cancel(const char *folder, const char *reason, struct error *e
  * or had it, ERR_NOT_FOUND, ERR_DENIED, ERR_IO. Any thread.
  */
 int run_directory_take(const char *folder, int *ret_fd, struct error *error) MUST_CHECK;
+
+/*
+ * Takes the lock of uploads for as long as `ret_fd` (owned, closed on exec) is open; `alone`: to remove artefacts, else: to store some.
+ * `runs` is the folder of run directories. ERR_CONFLICT: others hold it, try again later. ERR_NOT_FOUND, ERR_DENIED, ERR_IO. Any thread.
+ */
+int run_uploads_lock(const char *runs, bool alone, int *ret_fd, struct error *error) MUST_CHECK;
 
 /* Replaces a file of the directory by a JSON text, durably. ERR_IO, ERR_DENIED. Any thread. */
 int run_directory_write(const char *folder, const char *name, const json_t *json,

@@ -1,8 +1,8 @@
 /*
  * The virtual environment of a run: see run_supervisor.h.
  *
- *      python ─▶ key ─▶ CACHE/KEY is there? ──yes──────────────────────────────▶ notebook
- *                            └─no─▶ lock ─▶ sweep ─▶ venv ─▶ pip ─▶ rename ─▶ unlock ─▶ notebook
+ *      python ─▶ key ─▶ lock together ─▶ CACHE/KEY is there? ──yes────────────────────────────▶ notebook
+ *                                             └─no─▶ lock alone ─▶ sweep ─▶ venv ─▶ pip ─▶ rename ─▶ lock together ─▶ notebook
  *
  * Invariant: CACHE/KEY is complete whenever it is there.
  */
@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "base/file.h"
 #include "base/json_text.h"
 #include "base/memory.h"
+#include "reactors/trainer/run_cache.h"
 #include "reactors/trainer/run_outputs.h"
 #include "reactors/trainer/run_private.h"
 
@@ -180,40 +180,34 @@ static bool environment_is_there(const struct run *run)
     return access(run->venv, F_OK) == 0;
 }
 
-static void release_lock(struct run *run)
+/* It is there, and stays while its lock is held: until the end of the run. */
+static void use_environment(struct run *run)
 {
-    if (run->environment_fd >= 0)
-        (void)close(run->environment_fd);
-    run->environment_fd = -1;
+    run_cache_note_use(run->venv);
+    run_go_to(run, STEP_NOTEBOOK);
 }
 
+/* Whoever waits for the lock finds the environment made by another, or makes it. */
 static void on_lock_retry(void *argument)
 {
     struct run *run = CAST_CHECKED(struct run, argument, RUN_MAGIC);
-    if (flock(run->environment_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (run_cache_lock(run->environment_fd, false) && environment_is_there(run))
+        use_environment(run);
+    else if (run_cache_lock(run->environment_fd, true) && !environment_is_there(run))
+        run_step_over(run);
+    else {
+        run_cache_unlock(run->environment_fd);
         loop_timer_set(run->retry, LOCK_RETRY_MS);
-        return;
     }
-    if (environment_is_there(run)) {
-        release_lock(run);
-        run_go_to(run, STEP_NOTEBOOK);
-        return;
-    }
-    run_step_over(run);
 }
 
 int run_start_wait(struct run *run, struct error *error)
 {
-    CLEANUP(mem_free) char *lock = mem_format("%s.lock", run->venv);
     if (mkdir(run->settings.cache, 0700) != 0 && errno != EEXIST)
         return error_set(error, ERR_IO, "%s: %s", run->settings.cache, strerror(errno));
-    if (environment_is_there(run)) {
-        run_go_to(run, STEP_NOTEBOOK);
-        return 0;
-    }
-    run->environment_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (run->environment_fd < 0)
-        return error_set(error, ERR_IO, "%s: %s", lock, strerror(errno));
+    int code = run_cache_open_lock(run->venv, &run->environment_fd, error);
+    if (code != 0)
+        return code;
     run->retry = loop_timer_new(run->loop, on_lock_retry, run);
     loop_timer_set(run->retry, 0);
     return 0;
@@ -289,6 +283,6 @@ void run_end_pip(struct run *run, const struct child_result *result)
         run_set_verdict(run, RUN_FAILED, "%s: %s", run->venv, strerror(errno));
     if (!run->has_verdict)
         file_sync_folder(run->venv);
-    release_lock(run);
+    (void)run_cache_lock(run->environment_fd, false); /* others may use it now */
     run_step_over(run);
 }

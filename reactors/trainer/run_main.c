@@ -38,6 +38,7 @@ struct main_settings {
     const char *pip_config;
     int64_t user;
     int64_t group;
+    int64_t upload_patience_ms;
     bool observe;
     bool check;
 };
@@ -96,6 +97,16 @@ static const struct option_row main_rows[] = {
      .most = INT32_MAX,
      .value_name = "GID",
      .help = "Likewise the number of its only group."},
+    {.name = "upload-patience",
+     .kind = OPTION_DURATION,
+     .offset = AT(upload_patience_ms),
+     .default_value = "10m",
+     .least = 0,
+     .most = 86400000,
+     .group = "Artefacts",
+     .help = "How long an artefact store that cannot be reached is tried again, before the run has "
+             "failed; not beyond its "
+             "deadline."},
     {.name = "observe",
      .kind = OPTION_FLAG,
      .offset = AT(observe),
@@ -234,7 +245,8 @@ static int run_directory(const struct main_settings *given, const char *folder_g
                                           .requirements = requirements,
                                           .pip_config = pip_config,
                                           .uid = (uid_t)given->user,
-                                          .gid = (gid_t)given->group};
+                                          .gid = (gid_t)given->group,
+                                          .upload_patience_ms = given->upload_patience_ms};
     if (folder == NULL)
         (void)error_set(&error, ERR_NOT_FOUND, "%s: %s", folder_given, strerror(errno));
     if (folder == NULL || run_directory_take(folder, &lock_fd, &error) != 0)

@@ -93,7 +93,7 @@ struct run {
     char *prefix;       /* owned: where it is installed */
     char *venv;         /* owned: CACHE/KEY */
     char *building;     /* owned: CACHE/KEY.building */
-    int environment_fd; /* lock; -1: none */
+    int environment_fd; /* lock, held until the run ends; -1: none */
     /* results */
     json_t *metrics;              /* owned; NULL: none */
     json_t *artefacts;            /* owned: NAME → {uri, sha256, size_bytes} */
@@ -101,7 +101,10 @@ struct run {
     struct artefact_store *store; /* owned */
     struct artefact_call *call;   /* borrowed; NULL: none */
     size_t upload;                /* which artefact is next */
-    int upload_attempts;          /* of this one */
+    int upload_attempts;          /* of this one that failed */
+    int64_t upload_due_ms;        /* when patience with the store is over */
+    struct error upload_error;    /* why this one is not stored yet; code 0: nothing is wrong */
+    int uploads_fd;               /* owned: lock of uploads; -1: none */
 };
 
 /* Sets the verdict unless there is one. Loop thread. */

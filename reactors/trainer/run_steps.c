@@ -18,6 +18,7 @@
 #include "base/git_mirror.h"
 #include "base/json_text.h"
 #include "base/memory.h"
+#include "reactors/trainer/run_cache.h"
 #include "reactors/trainer/run_outputs.h"
 #include "reactors/trainer/run_private.h"
 
@@ -341,14 +342,24 @@ void run_end_report(struct run *run, const struct child_result *result)
 
 /* ---- cleaning ---- */
 
+/* What of the run is stored elsewhere or of no use to people (the data set is the store's, where it can be erased), and environments. */
 int run_start_clean(struct run *run, struct error *error)
 {
-    const char *const words[] = {"rm",         "-rf",       "--one-file-system", "--",
-                                 run->scratch, run->mirror, run->root,           NULL};
+    char *unused[RUN_CACHE_RETIRED_MAX];
+    size_t count = run_cache_retire(run->settings.cache, loop_wall_ms(run->loop), unused);
+    const char *words[8 + RUN_CACHE_RETIRED_MAX + 1] = {
+        "rm", "-rf", "--one-file-system", "--", run->scratch, run->mirror, run->root};
+    size_t used = 7;
+    for (size_t i = 0; i < count; i++)
+        words[used++] = unused[i];
+    if (run->data != NULL)
+        words[used++] = run->data;
     struct child_spec spec = {
         .argv = words, .folder = run->settings.folder, .output_file = run->log};
     (void)error;
     run_start_child(run, &spec, false);
+    for (size_t i = 0; i < count; i++)
+        mem_free(unused[i]);
     return 0;
 }
 

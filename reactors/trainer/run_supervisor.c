@@ -257,8 +257,10 @@ static void run_on_deadline(void *argument)
         run_write_result(run);
         return;
     }
-    run_set_verdict(run, RUN_FAILED, "the deadline of %lld s passed during the step %s",
-                    (long long)(run->spec.deadline_ms / 1000), steps[run->step].name);
+    bool is_waiting = run->upload_error.code != 0; /* for the store */
+    run_set_verdict(run, RUN_FAILED, "the deadline of %lld s passed during the step %s%s%s",
+                    (long long)(run->spec.deadline_ms / 1000), steps[run->step].name,
+                    is_waiting ? ": " : "", is_waiting ? run->upload_error.text : "");
     if (run->step < STEP_REPORT)
         run_interrupt(run);
 }
@@ -282,7 +284,7 @@ static void run_look_at_usage(struct run *run)
 {
     struct run_processes processes;
     int64_t most = run->spec.output_bytes;
-    run_watch_find(child_process_id(run->child), &processes);
+    run_watch_find(child_process_id(run->children, run->child), &processes);
     struct run_usage usage = run_watch_sample(&processes);
     if (usage.memory_bytes > run->spec.memory_bytes) {
         run_set_verdict(run, RUN_FAILED, "memory: the run used %lld MiB, its limit is %lld MiB",
@@ -307,7 +309,7 @@ static void run_on_watch(void *argument)
     loop_timer_set(run->watch, RUN_WATCH_INTERVAL_MS);
     run_look_for_cancel(run);
     if (!run->is_over && run->child != NULL && run->child_is_sandbox &&
-        child_process_id(run->child) > 0)
+        child_process_id(run->children, run->child) > 0)
         run_look_at_usage(run);
 }
 
@@ -373,6 +375,7 @@ struct run *run_new(struct loop *loop, const struct run_settings *settings)
     run->loop = loop;
     run->settings = *settings;
     run->environment_fd = -1;
+    run->uploads_fd = -1;
     run->scratch = mem_format("%s/scratch", settings->folder);
     run->root = mem_format("%s/root", settings->folder);
     run->mirror = mem_format("%s/mirror.git", settings->folder);

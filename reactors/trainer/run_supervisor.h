@@ -11,12 +11,12 @@
  *      notebook          papermill                                                  sandbox
  *      report            nbconvert to HTML                                          sandbox, no network
  *      upload            to the artefact store, with nodag's keys
- *      clean             scratch and mirror are deleted
+ *      clean             scratch, mirror, data set, and environments that nobody has used for long (run_cache.h) are deleted
  *
  * Whatever fails, is over a limit or is cancelled sets the verdict, once; then report and upload follow all the same, because a
  * failed run is what people look at. These may take RUN_AFTERWARDS_MS beyond the deadline.
  *
- * An environment is CACHE/KEY, KEY = SHA-256 of requirements and interpreter. It is built beside, under CACHE/KEY.lock, by the run's user in a
+ * An environment is CACHE/KEY, KEY = SHA-256 of requirements and interpreter. It is built beside, under its lock, by the run's user in a
  * sandbox, then renamed; runs see it read-only. pip gets wheels only: building a source package would run its code with the network open.
  * The cache may be deleted while nothing runs.
  *
@@ -41,15 +41,16 @@
 
 /* How a supervisor is set up; texts are borrowed for its life. Paths are absolute. */
 struct run_settings {
-    const char *folder;       /* the run's directory */
-    const char *self;         /* this executable */
-    const char *cache;        /* folder of environments */
-    const char *python;       /* interpreter: a path, or a name on the PATH */
-    const char *nodag;        /* the executable that notebooks call */
-    const char *requirements; /* where the repository has none */
-    const char *pip_config;   /* pip.conf that building an environment sees; NULL: none */
-    uid_t uid;                /* started as root: the run's user */
-    gid_t gid;                /* likewise */
+    const char *folder;         /* the run's directory */
+    const char *self;           /* this executable */
+    const char *cache;          /* folder of environments */
+    const char *python;         /* interpreter: a path, or a name on the PATH */
+    const char *nodag;          /* the executable that notebooks call */
+    const char *requirements;   /* where the repository has none */
+    const char *pip_config;     /* pip.conf that building an environment sees; NULL: none */
+    uid_t uid;                  /* started as root: the run's user */
+    gid_t gid;                  /* likewise */
+    int64_t upload_patience_ms; /* how long a store that is away is waited for */
 };
 
 /* A supervisor. */

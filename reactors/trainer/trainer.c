@@ -62,11 +62,7 @@ static void job_free(struct trainer_job *job)
         http_cancel(trainer->ground.http, job->call);
     if (job->removal != NULL)
         artefact_cancel(trainer->ground.artefacts, job->removal);
-    if (job->remove != NULL)
-        trainer->collecting--;
-    for (size_t i = 0; i < job->remove_count; i++)
-        mem_free(job->remove[i]);
-    mem_free(job->remove);
+    remove_end(job);
     loop_timer_free(job->timer);
     loop_cancel_deferred(trainer->ground.loop, job);
     wish_free(job->wish);
@@ -88,12 +84,17 @@ void trainer_job_finish(struct trainer_job *job, enum kernel_outcome_kind kind, 
     else if (kind != KERNEL_DONE)
         LOG_INFO("a model is looked at again later", LOG_TEXT("key", kernel_work_key(work)),
                  LOG_TEXT("reason", reason), LOG_INT("after_ms", after_ms));
+    if (job->look_ms > 0)
+        loop_timer_set(job->model->timer, job->look_ms);
     kernel_finish(work, &outcome); /* copies the reason, which may be the job's */
     job_free(job);
 }
 
 void trainer_job_rest(struct trainer_job *job, int64_t delay_ms)
 {
+    if (job->look_ms > 0 && job->look_ms < delay_ms)
+        delay_ms = job->look_ms;
+    job->look_ms = 0;
     loop_timer_set(job->model->timer, delay_ms < REST_MOST_MS ? delay_ms : REST_MOST_MS);
     trainer_job_finish(job, KERNEL_DONE, 0, NULL);
 }
@@ -137,6 +138,32 @@ static void wake_all(void *argument)
     for (size_t i = 0; i < count; i++)
         if (!run_state_is_terminal(runs[i]->state))
             trainer_wake(trainer, runs[i]->model);
+}
+
+/* ---- sleep ---- */
+
+int64_t trainer_waking_ms(struct trainer *trainer)
+{
+    const struct loop *loop = trainer->ground.loop;
+    int64_t now_ms = loop_now_ms(loop);
+    int64_t wall_ms = loop_wall_ms(loop);
+    if (now_ms - trainer->pulse_ms > TRAINER_SLEPT_MS ||
+        wall_ms - trainer->pulse_wall_ms > TRAINER_SLEPT_MS) {
+        LOG_WARNING(
+            "it slept, or the clock was set: before anything is done the topics are read on",
+            LOG_INT("slept_ms", wall_ms - trainer->pulse_wall_ms));
+        trainer->awake_ms = now_ms + TRAINER_WAKING_MS;
+    }
+    trainer->pulse_ms = now_ms;
+    trainer->pulse_wall_ms = wall_ms;
+    return trainer->awake_ms > now_ms ? trainer->awake_ms - now_ms : 0;
+}
+
+static void on_pulse(void *argument)
+{
+    struct trainer *trainer = argument;
+    (void)trainer_waking_ms(trainer);
+    loop_timer_set(trainer->pulse_timer, TRAINER_PULSE_MS);
 }
 
 /* ---- what the kernel asks ---- */
@@ -273,8 +300,10 @@ static const struct kernel_reactor trainer_reactor = {
 static void trainer_tell_ready(void *argument)
 {
     struct trainer *trainer = argument;
-    if (trainer->kernel != NULL && kernel_is_ready(trainer->kernel))
+    if (trainer->kernel != NULL && kernel_is_ready(trainer->kernel)) {
         wake_all(trainer);
+        loop_timer_set(trainer->tidy_timer, 0);
+    }
     if (trainer->ready_changed != NULL)
         trainer->ready_changed(trainer->ready_argument);
 }
@@ -346,6 +375,11 @@ int trainer_new(const struct trainer_ground *ground, struct trainer **ret_traine
     trainer->named = named_new();
     trainer->again_timer = loop_timer_new(ground->loop, trainer_join, trainer);
     trainer->labels_timer = loop_timer_new(ground->loop, on_labels, trainer);
+    trainer->tidy_timer = loop_timer_new(ground->loop, tidy_look, trainer);
+    trainer->pulse_timer = loop_timer_new(ground->loop, on_pulse, trainer);
+    trainer->pulse_ms = loop_now_ms(ground->loop);
+    trainer->pulse_wall_ms = loop_wall_ms(ground->loop);
+    loop_timer_set(trainer->pulse_timer, TRAINER_PULSE_MS);
     if (ground->metrics != NULL)
         describe_declare(trainer);
     if (ground->specs->folder != NULL && ground->children != NULL)
@@ -416,7 +450,11 @@ void trainer_free(struct trainer *trainer)
     labels_free(trainer->labels);
     pushes_free(trainer->pushes);
     named_free(trainer->named);
+    if (trainer->tidy_child != NULL)
+        child_abandon(trainer->ground.children, trainer->tidy_child);
     loop_timer_free(trainer->again_timer);
     loop_timer_free(trainer->labels_timer);
+    loop_timer_free(trainer->tidy_timer);
+    loop_timer_free(trainer->pulse_timer);
     mem_free(trainer);
 }

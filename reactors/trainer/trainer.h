@@ -17,6 +17,8 @@
  * a fault is waited for by the trainer's own timers, which a restart sets again; only faults, failures
  * and what a person must change go to the topic `pending`.
  *
+ * One that slept and woke up as if nothing had happened would say what another replica has said: see TRAINER_SLEPT_MS.
+ *
  * Everything outside (loop, bus, HTTP, artefacts, supervisors) is handed in.
  *
  * Invariants: of one model at most one run is not terminal; a run gets one terminal record; a version's
@@ -56,6 +58,7 @@ struct trainer_settings {
     int64_t memory_bytes;               /* of a run */
     int64_t output_bytes;               /* of a run */
     int64_t sync_interval_ms;           /* how often needsSyncUrl is asked */
+    int64_t backoff_ms;                 /* see struct plan_facts */
 };
 
 /* What the trainer stands on; borrowed for its life. */

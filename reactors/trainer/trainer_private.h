@@ -7,6 +7,7 @@
  *   act.c         one action of a run's life: records, directory, supervisor
  *   collect.c     pure: which run's remains history limits remove
  *   remove.c      the removal
+ *   tidy.c        what killed supervisors left
  *   describe.c    metrics, and whether a model needs training
  */
 #ifndef NODAG_TRAINER_TRAINER_PRIVATE_H
@@ -26,6 +27,20 @@
 
 /* What keys of the trainer begin with. */
 #define TRAINER_KEY_PREFIX "Model/"
+
+/* From the record of a lost run until what it left is deleted: by then its processes have died, too. */
+#define TIDY_LOST_MS 5000
+
+/*
+ * A process that slept (SIGSTOP, a paused machine) may have lost its partition meanwhile, does not know it yet, and what it read of its topics is
+ * old. After a gap of TRAINER_SLEPT_MS between two pulses it does nothing for TRAINER_WAKING_MS, in which it is told, and reads on. No member
+ * of a group is missed sooner than after 6 s: brokers allow no shorter session (group.min.session.timeout.ms).
+ */
+#define TRAINER_PULSE_MS 1000
+/* See above. */
+#define TRAINER_SLEPT_MS 4000
+/* See above. */
+#define TRAINER_WAKING_MS 10000
 
 /* Checks that a pointer is a model, a job. */
 #define TRAINER_MODEL_MAGIC 0x746d6f64u
@@ -47,6 +62,7 @@ struct trainer_model {
     struct needs_sync sync;   /* owned parts; the answer */
     char *sync_url;           /* owned; whose answer */
     char *sync_version;       /* owned; the newest version at that time; "": none */
+    int64_t remove_due_ms;    /* monotonic; nothing is removed before, because it failed */
     unsigned stale;           /* as last planned */
     bool is_stalled;          /* as last planned */
     char stall_reason[PLAN_REASON_BYTES]; /* why */
@@ -77,10 +93,12 @@ struct trainer_job {
     struct loop_timer *timer;      /* owned; waits for a supervisor */
     int64_t launch_due_ms;         /* monotonic; until when a supervisor may take its directory */
     char *folder;                  /* owned; of the run that is launched */
-    char **remove;                 /* owned: digests of artefacts to be removed */
+    char **remove;                 /* owned: digests of artefacts to be removed; NULL: none now */
     size_t remove_count;           /* of them */
     size_t removed;                /* so far */
+    int uploads_fd;                /* owned while `remove` is there: the lock of uploads */
     bool keeps_record;             /* of the run that is removed: see collect.h */
+    int64_t look_ms;               /* after its end the model is looked at so soon; 0: as it ends */
     size_t actions;                /* so far */
 };
 
@@ -97,13 +115,21 @@ struct trainer {
     struct kernel *kernel;           /* owned; NULL until the documents were read */
     struct loop_timer *again_timer;  /* owned; joins again */
     struct loop_timer *labels_timer; /* owned; counts labels */
-    uint64_t label_changes;          /* records of `issues` that came */
-    size_t collecting;               /* jobs that remove artefacts */
-    loop_fn ready_changed;           /* see trainer_on_ready */
-    void *ready_argument;            /* likewise */
+    struct loop_timer *pulse_timer;  /* owned; calls trainer_waking_ms */
+    int64_t pulse_ms;                /* monotonic time of the last pulse */
+    int64_t
+        pulse_wall_ms; /* wall clock at that time: some machines' monotonic time stands still while they sleep */
+    int64_t awake_ms;              /* monotonic; nothing is done before */
+    struct loop_timer *tidy_timer; /* owned; looks for what runs left */
+    struct child *tidy_child;      /* deletes that; NULL: none runs */
+    bool tidy_is_cut;              /* there was more than one child deletes */
+    uint64_t label_changes;        /* records of `issues` that came */
+    loop_fn ready_changed;         /* see trainer_on_ready */
+    void *ready_argument;          /* likewise */
     struct trainer_metrics {
         struct metrics_family *runs;    /* by state */
         struct metrics_family *age;     /* by model */
+        struct metrics_family *labels;  /* by model */
         struct metrics_family *stale;   /* by model and reason */
         struct metrics_family *stalled; /* by model */
         struct metrics_family *sync;    /* questions to needsSyncUrl, by result */
@@ -117,6 +143,8 @@ struct trainer {
 void trainer_wake(struct trainer *trainer, const char *name);
 /* trainer.c: finds a model, or makes it. */
 struct trainer_model *trainer_model_open(struct trainer *trainer, const char *name);
+/* trainer.c: how long nothing may be done, because the process slept; 0: now. */
+int64_t trainer_waking_ms(struct trainer *trainer);
 /* trainer.c: ends a job. `reason` is borrowed. */
 void trainer_job_finish(struct trainer_job *job, enum kernel_outcome_kind kind, int64_t after_ms,
                         const char *reason);
@@ -150,6 +178,11 @@ void act_publish_version(struct trainer_job *job);
  * job. False: there is nothing to do.
  */
 bool remove_begin(struct trainer_job *job);
+/* remove.c: lets go of what a removal holds, if there is one. */
+void remove_end(struct trainer_job *job);
+
+/* tidy.c: looks through the run directories, if this replica acts, and sets trainer->tidy_timer. `argument` is the trainer. */
+void tidy_look(void *argument);
 
 /* describe.c: declares the metrics. */
 void describe_declare(struct trainer *trainer);

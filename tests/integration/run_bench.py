@@ -100,9 +100,9 @@ class Run:
             self.bench.program, "--cache", self.cache, "--nodag", self.bench.nodag, "--python", sys.executable,
             "--requirements", ROOT / "deploy" / "notebooks" / "requirements.txt", *options, self.folder)]
 
-    def start(self, env: dict | None = None) -> "Run":
+    def start(self, *options, env: dict | None = None) -> "Run":
         with open(self.folder.parent / f"{self.folder.name}.stderr", "ab") as log:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            self.process = subprocess.Popen(self.command(*options), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                                             env=env)
         self.bench.started.append(self.process)
         return self

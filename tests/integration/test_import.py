@@ -371,7 +371,7 @@ def test_archive(archive, events, tmp_path):
 def test_damaged_archive(archive, events, tmp_path):
     good, bad = line("IssuesEvent", "acme/x", 1), b'{"type":"IssuesEvent", oh no}\n'
     (tmp_path / "a.json.gz").write_bytes(gzip.compress(good + bad + good))
-    (tmp_path / "b.json.gz").write_bytes(gzip.compress(good * 2000 + os.urandom(100))[:-40])
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress(good * 2000 + os.urandom(100).replace(b"\n", b"-"))[:-40])
     (tmp_path / "c.json.gz").write_bytes(gzip.compress(line("IssuesEvent", "acme/x", 9)))
     done = archive(tmp_path / "a.json.gz", status=1)
     assert f"{tmp_path}/a.json.gz: line 2: " in done.stderr and "--keep-going" in done.stderr

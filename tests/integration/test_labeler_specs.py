@@ -3,58 +3,11 @@
 The records are written here as ingest-git writes them, by another client: no command changes desired state. Each test
 begins and ends without documents.
 """
-import json
-from datetime import datetime, timedelta, timezone
-
 import pytest
-from confluent_kafka import Producer
 from daemon import run_program
 from proc import wait_until
-from whole_path import BUG_JUPYTER, COMMON
-
-ACK_S = 30
-AGAIN_S = 60
-SOURCE = {"repository": "https://forge/acme/specs", "branch": "main", "path": "nodag/labeler.yaml", "commit": "8c1f0e"}
-
-
-class Documents:
-    """The records of `specs`, and the labeler that reads them."""
-
-    def __init__(self, stack, labeler):
-        self.stack, self.labeler = stack, labeler
-        self.producer = Producer({"bootstrap.servers": stack.brokers, "broker.address.family": "v4", "acks": "all"})
-        self.keys: set[str] = set()
-
-    def write(self, name: str, record: dict | None) -> None:
-        """Publishes a record, and waits until the labeler has read it."""
-        before = self.read_count()
-        key = f"Labeler/{name}"
-        value = json.dumps(record) if record else None
-        self.producer.produce("specs", value, key, headers={
-            "ce_specversion": "1.0", "ce_id": f"{key}/{before}", "ce_source": SOURCE["repository"],
-            "ce_type": "dev.nodag.spec", "content-type": "application/json",
-            "ce_dataschema": "urn:nodag:schema:spec:1"})
-        assert self.producer.flush(ACK_S) == 0
-        self.keys = self.keys | {name} if record else self.keys - {name}
-        wait_until(lambda: self.read_count() > before, AGAIN_S, f"{key} to be read")
-
-    def read_count(self) -> float:
-        """Records of `specs` that the labeler has read since its start."""
-        return self.labeler.metric('nodag_bus_consumed_total{topic="specs"}') or 0
-
-    def put(self, name: str, include: str = COMMON, repositories: str = "acme/*", reason: str | None = None,
-            **spec) -> None:
-        """Publishes a valid document; with a reason, and a newer one that is not valid beside it."""
-        published = (datetime.now(timezone.utc) - timedelta(minutes=10)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        document = {"apiVersion": "nodag.dev/v1", "kind": "Labeler", "metadata": {"name": name},
-                    "spec": {"repositories": [repositories], "labels": {"include": json.loads(include)},
-                             "models": [{"file": str(self.stack.model)}], **spec}}
-        self.write(name, {"first_published": published, "valid": {**SOURCE, "line": 1, "document": document},
-                          "invalid": {**SOURCE, "line": 1, "reason": reason} if reason else None})
-
-    def clear(self) -> None:
-        for name in list(self.keys):
-            self.write(name, None)
+from spec_records import AGAIN_S, Documents
+from whole_path import BUG_JUPYTER
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,17 @@ from unittest import mock
 LOCAL = Path(__file__).resolve().parents[2] / "deploy" / "local"
 sys.path[:0] = [str(LOCAL), str(LOCAL / "lib"), str(LOCAL / "kafka")]
 import history  # noqa: E402
+import people  # noqa: E402
 import scenario  # noqa: E402
 import screen  # noqa: E402
 import services  # noqa: E402
 import stack  # noqa: E402
 import summary  # noqa: E402
 import topic_data  # noqa: E402
+import training  # noqa: E402
 from folder import Folder  # noqa: E402
 from proc import Failed, port_is_free  # noqa: E402
+from run_folder import RunFolder  # noqa: E402
 
 NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
 HEAD = "repo,created_at,label,title,body\n"
@@ -84,11 +87,88 @@ class Issues(InFolder):
                 history.read_file(self.write("f", text))
 
     def test_which_labels_exclude_one_another(self):
-        def issues(*labels):
-            return [history.Issue("t", "b", NOW, labels=list(each)) for each in labels]
-        self.assertEqual(scenario.find_exclusive(issues(["a"], ["b"], [])), ["--exclusive", "*"])
-        self.assertEqual(scenario.find_exclusive(issues(["a", "kind/x"], ["b"])), ["--exclusive", "kind/*"])
-        self.assertEqual(scenario.find_exclusive(issues(["a", "b"])), [])
+        self.assertEqual(training.find_exclusive(issues(["a"], ["b"], [])), "*")
+        self.assertEqual(training.find_exclusive(issues(["a", "kind/x"], ["b"])), "kind/*")
+        self.assertEqual(training.find_exclusive(issues(["a", "b"])), "")
+
+    def test_which_labels_are_learnt(self):
+        def choose(past, remembered=None, file=Path("f")):
+            memory = dict(remembered or {})
+            programs = mock.Mock(options=argparse.Namespace(issues=file))
+            programs.folder.memory, programs.folder.remember = memory, lambda **values: memory.update(values)
+            return training.choose_labels(programs, past)
+        past = issues(*[["a", "b*"]] * 5, *[["rare"]] * 4)
+        self.assertEqual(choose(past), ["a"])  # what is rare, or would be a pattern, is not
+        self.assertEqual(choose(past, file=None), ["area/*", "kind/*"])
+        self.assertEqual(choose(past, {"labels": ["c"]}), ["c"])  # the document in git names them since the first run
+        self.assertEqual([training.least_examples(issues(*[["a"]] * count)) for count in (10, 150, 3000)], [5, 10, 30])
+
+
+def issues(*labels) -> list[history.Issue]:
+    return [history.Issue("t", "b", NOW, labels=list(each), meant=list(each)) for each in labels]
+
+
+class Corrections(unittest.TestCase):
+    """people.py: who puts labels right, and how many."""
+
+    def correct(self, past, results, count=4):
+        sandbox = mock.Mock()
+        sandbox.deliveries_are_done.return_value = True
+        with mock.patch.object(people, "published", return_value=0):
+            mistakes = people.correct_labels(mock.Mock(sandbox=sandbox), results, past, ["area/*", "plain"], count)
+        return mistakes, [(act["do"], act["repository"], act["issue"], act["label"])
+                          for act in sandbox.act.call_args.args]
+
+    def test_first_what_nodag_got_wrong_then_what_is_wrong_on_old_issues(self):
+        past = issues(["area/a"], ["area/b"], ["area/c"])
+        past[1].repository = "acme/other"
+        past[2].labels = ["area/x", "other"]
+        result = {"repository": "acme/rocket", "number": 9, "labels": ["area/y"], "people_say": ["plain", "other"]}
+        self.assertEqual(self.correct(past, [result]),
+                         (2, [("unlabel", "acme/rocket", 9, "area/y"), ("label", "acme/rocket", 9, "plain"),
+                              ("unlabel", "acme/rocket", 2, "area/x"), ("label", "acme/rocket", 2, "area/c")]))
+        self.assertEqual(self.correct(past, [result], count=1), (1, [("unlabel", "acme/rocket", 9, "area/y")]))
+
+    def test_of_real_issues_nobody_knows_what_is_wrong(self):
+        self.assertEqual(self.correct(issues(["area/a"], [], ["area/b"]), []),
+                         (0, [("unlabel", "acme/rocket", 3, "area/b"), ("label", "acme/rocket", 3, "area/b"),
+                              ("unlabel", "acme/rocket", 1, "area/a"), ("label", "acme/rocket", 1, "area/a")]))
+
+
+class Runs(InFolder):
+    """run_folder.py and training.py, without a run."""
+
+    def test_whether_runs_can_be_kept_apart(self):
+        for text, why in (("exit 0", ""), ("echo 'nodag-train-run: no namespaces' >&2; exit 1", "no namespaces"),
+                          ("exit 3", "`nodag-train-run --check` ended with status 3")):
+            program = self.write("program", f'#!/bin/sh\n[ "$1" = --check ] && {{ {text}; }}\n')
+            program.chmod(0o755)
+            self.assertEqual(RunFolder(self.path, lambda name: program).why_not(), why)
+
+    def test_the_step_of_a_run(self):
+        folder = RunFolder(self.path, lambda name: Path("/bin/false"))
+        self.assertEqual((folder.step("m-1"), folder.under_way()), ("", []))
+        (self.path / "m-1").mkdir()
+        self.write("m-1/state.json", '{"step": "notebook", "pid": 1}')
+        self.assertEqual(folder.step("m-1"), "notebook")
+        self.assertLess(folder.step_s("m-1"), 60)
+
+    def test_a_report_is_a_link_that_browsers_know(self):
+        stored = self.write("0123abcd", "<html>")
+        programs = mock.Mock()
+        programs.folder.make.return_value = self.path
+        run = {"run": "m-1", "artefacts": {"html": {"uri": f"file://{stored}"}}}
+        for _ in range(2):
+            self.assertEqual(training.link_report(programs, run), f"file://{self.path}/m-1.html")
+        self.assertEqual((self.path / "m-1.html").read_text(), "<html>")
+        for artefacts in (None, {}, {"html": {"uri": "s3://b/x"}}, {"html": {"uri": f"file://{self.path}/gone"}}):
+            self.assertEqual(training.link_report(programs, {"run": "m-2", "artefacts": artefacts}), "")
+
+    def test_versions_on_a_kafka_that_others_use_have_a_name_of_their_own(self):
+        self.assertEqual(scenario.name_model(argparse.Namespace(brokers=None)), "labels")
+        names = {scenario.name_model(argparse.Namespace(brokers="a:1")) for _ in range(2)}
+        self.assertEqual(len(names), 2)
+        self.assertTrue(all(name.startswith("labels-") for name in names))
 
 
 class Folders(InFolder):
@@ -180,20 +260,26 @@ class Reading(InFolder):
         self.assertEqual([(issue.title, issue.labels, issue.body) for issue in issues],
                          [("5#1", ["a", "b"], ""), ("5#2", [], "")])
 
-    def test_a_pipe_of_decisions(self):
+    def test_pipes_of_decisions_and_runs(self):
         reader, writer = os.pipe()
+        other, other_writer = os.pipe()
         self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, other)
         line = json.dumps({"value": json.dumps({"number": 1})}).encode() + b"\n"
         with mock.patch.object(topic_data, "FOLLOW_S", 0.01):
-            lines = topic_data.read_lines(reader)
-            self.assertIsNone(next(lines))
+            lines = topic_data.read_lines({reader: "predictions", other: "runs"})
+            self.assertEqual(next(lines), ("", None))
             os.write(writer, line + line[:10])
-            self.assertEqual(next(lines), {"number": 1})
-            self.assertIsNone(next(lines))
+            self.assertEqual(next(lines), ("predictions", {"number": 1}))
+            self.assertEqual(next(lines), ("", None))
             os.write(writer, line[10:])
-            self.assertEqual(next(lines), {"number": 1})
+            self.assertEqual(next(lines), ("predictions", {"number": 1}))
             os.close(writer)
-            self.assertEqual([next(lines), next(lines), next(lines)], [None] * 3)
+            self.assertEqual([next(lines), next(lines)], [("", None)] * 2)
+            os.write(other_writer, line)
+            self.assertIn(("runs", {"number": 1}), [next(lines), next(lines)])
+            os.close(other_writer)
+            self.assertEqual([next(lines), next(lines), next(lines)], [("", None)] * 3)
 
     def test_complaints_of_a_log(self):
         log = self.write("log", '{"level":"info","message":"starting"}\n'
@@ -206,7 +292,7 @@ class Reading(InFolder):
 
     def test_what_must_not_be(self):
         good = {"issues": [{"labels": ["a"], "comments": 1}, {"labels": [], "comments": 0}], "issues_labelled": 1,
-                "deliveries": {"refused": 0}, "labels_created": 0}
+                "deliveries": {"refused": 0}, "labels_created": 0, "no_training": "no sandbox", "runs": [], "models": []}
         self.assertEqual(summary.find_faults(good), [])
         for change, words in (({"issues_labelled": 0}, "no new issue"), ({"labels_created": 2}, "made 2 labels"),
                               ({"deliveries": {"refused": 3}}, "refused 3"),
@@ -215,6 +301,37 @@ class Reading(InFolder):
                               ({"issues": [{"labels": ["a", "a"], "comments": 1}]}, "put on twice")):
             with self.subTest(words):
                 self.assertRegex("; ".join(summary.find_faults({**good, **change})), words)
+
+    def test_what_must_not_be_of_training(self):
+        run = {"name": "m-1", "state": "SUCCEEDED", "reason": "", "html": "/r.html", "earlier": False}
+        failed = {**run, "name": "m-2", "state": "FAILED", "reason": "a cell failed"}
+        first = {"version": "m-0", "metrics": {"f1_macro": 0.9}, "snapshot": "ab", "commit": "cd"}
+        second, issue = {**first, "version": "m-1"}, {"labels": ["a"], "comments": 1, "model": "m-1"}
+        good = {"issues": [issue], "issues_labelled": 1, "deliveries": {"refused": 0}, "labels_created": 0,
+                "no_training": None, "runs": [run], "models": [first, second]}
+        for change, fault in (
+                ({}, None), ({"runs": [run, {**failed, "earlier": True}]}, None),
+                ({"runs": [run, {**failed, "state": "CANCELLED", "html": ""}]}, None),
+                ({"runs": [run, failed]}, "the run m-2 failed: a cell failed"),
+                ({"runs": [{**run, "html": ""}]}, "the run m-1 has no report"),
+                ({"runs": [{**run, "name": "m-2"}]}, "the run m-2 made no version"),
+                ({"models": [second]}, "1 versions of the model stand, not 2"),
+                ({"models": [{**first, "metrics": {}}, second]}, "the version m-0 lacks metrics"),
+                ({"models": [{**first, "snapshot": ""}, second]}, "the version m-0 lacks snapshot"),
+                ({"models": [{**first, "commit": ""}, second]}, "the version m-0 lacks commit"),
+                ({"issues": [{**issue, "model": "0123"}]}, "an issue was labelled by what is no version")):
+            with self.subTest(fault):
+                self.assertEqual(summary.find_faults({**good, **change}), [fault] if fault else [])
+
+    def test_what_the_labeler_took_last(self):
+        (self.path / "logs").mkdir()
+        log = self.write("logs/labeler.log", '{"message":"starting"}\nnot JSON\n')
+        programs = mock.Mock(folder=mock.Mock(logs=self.path / "logs"))
+        self.assertFalse(services.Services.labels_with(programs, "m-1"))
+        for version in ("m-1", "m-2"):
+            log.write_text(log.read_text() + json.dumps({"message": services.IN_FORCE, "version": version}) + "\n")
+        self.assertTrue(services.Services.labels_with(programs, "m-2"))
+        self.assertFalse(services.Services.labels_with(programs, "m-1"))
 
     def test_text_in_one_line(self):
         self.assertEqual(screen.cut("a\n b  c", 10), "a b c")

@@ -21,19 +21,20 @@
 #include "tests/unit/reactors/labeler/documents.h"
 #include "topics/subject.h"
 
-/* Partitions of the simulated topics: few, so that keys meet in them. */
-#define SIM_PARTITIONS 3
-
 /* What people do in a quiet history, before the first delivery. */
 #define SIM_QUIET_ACTS 25
+
+/* Time between two of them, in milliseconds. GitHub's times are whole seconds: some are of the same one. */
+#define SIM_QUIET_STEP_MS 700
 
 /* Rows of the training data: enough for every label to reach its precision target. */
 #define SIM_TRAINING_ROWS 600
 
 /* Labels that the repository has. The model knows two more: one that is not there and one that is
  * not included. */
-static const char *const sim_labels[] = {"kind/bug",       "kind/feature",     "area/jupyter",
-                                         "area/pipelines", "good first issue", "priority/p1"};
+const char *const sim_labels[] = {"kind/bug",       "kind/feature",     "area/jupyter",
+                                  "area/pipelines", "good first issue", "priority/p1"};
+const size_t sim_label_count = ARRAY_COUNT(sim_labels);
 
 /* The model file's bytes, aligned; all simulated labelers map the same. */
 static void *sim_model;
@@ -153,6 +154,9 @@ static const struct kernel_settings sim_kernel = {
     .revoke_timeout_ms = 5000,
 };
 
+/* Records of issues are used soon after a partition was taken over. */
+static const struct fresh_settings sim_fresh = {.history = "issues", .settle_ms = 500};
+
 /* The documents come by the topic. */
 static const struct spec_table_settings sim_specs = {.folder = NULL};
 
@@ -178,7 +182,11 @@ static void sim_start(struct sim *sim, struct sim_process *process)
                                               .forge = process->forge,
                                               .metrics = NULL,
                                               .kernel = &sim_kernel,
-                                              .specs = &sim_specs};
+                                              .specs = &sim_specs,
+                                              .fresh = sim->plan->by_record ? &sim_fresh : NULL,
+                                              .looked = sim_records_looked,
+                                              .looked_argument = process};
+    process->sim = sim;
     code = labeler_new(&process->ground, models, &process->labeler, &error);
     assert(code == 0);
     process->alive = true;
@@ -187,6 +195,7 @@ static void sim_start(struct sim *sim, struct sim_process *process)
 
 static void sim_crash(struct sim *sim, struct sim_process *process)
 {
+    sim->result->by_record += labeler_looks_by_record(process->labeler);
     labeler_free(process->labeler);
     forge_free(process->forge);
     bus_memory_close(process->bus);
@@ -233,18 +242,27 @@ static void sim_fail(struct sim *sim, const char *format, ...)
     va_end(arguments);
 }
 
-/* True if all stored offsets are at the end and no key is pending; else `ret_why` says what is open. */
-static bool sim_is_at_rest(struct sim *sim, char ret_why[SIM_WHY_BYTES])
+/* True if all stored offsets of a group are at the end; else `ret_why` says which is not. */
+static bool sim_has_stored_all(const struct sim *sim, const char *group,
+                               char ret_why[SIM_WHY_BYTES])
 {
     for (int32_t p = 0; p < SIM_PARTITIONS; p++) {
-        int64_t stored =
-            bus_memory_committed(sim->cluster, "nodag-labeler", TOPIC_GITHUB_EVENTS, p);
+        int64_t stored = bus_memory_committed(sim->cluster, group, TOPIC_GITHUB_EVENTS, p);
         int64_t end = bus_memory_end(sim->cluster, TOPIC_GITHUB_EVENTS, p);
-        (void)snprintf(ret_why, SIM_WHY_BYTES, "partition %d is stored to %lld of %lld", (int)p,
-                       (long long)stored, (long long)end);
+        (void)snprintf(ret_why, SIM_WHY_BYTES, "%s: partition %d is stored to %lld of %lld", group,
+                       (int)p, (long long)stored, (long long)end);
         if (stored != end)
             return false;
     }
+    return true;
+}
+
+/* True if all stored offsets are at the end and no key is pending; else `ret_why` says what is open. */
+static bool sim_is_at_rest(struct sim *sim, char ret_why[SIM_WHY_BYTES])
+{
+    if (!sim_has_stored_all(sim, "nodag-labeler", ret_why) ||
+        (sim->plan->by_record && !sim_has_stored_all(sim, "nodag-historian", ret_why)))
+        return false;
     for (size_t i = 1; i <= world_issue_count(sim->world); i++) {
         char key[SUBJECT_KEY_BYTES];
         char pending_key[SUBJECT_KEY_BYTES];
@@ -350,6 +368,11 @@ static void sim_write_fingerprint(struct sim *sim)
     for (size_t n = 1; n <= world_issue_count(sim->world); n++) {
         const struct world_issue *issue = world_issue_at(sim->world, (int64_t)n);
         (void)!buffer_append_format(&text, "issue %zu:", n);
+        if (sim->plan->by_record && !issue->is_open) {
+            /* Whether it was closed when nodag wrote was not on the topic yet, or it was. */
+            (void)!buffer_append_text(&text, " closed\n");
+            continue;
+        }
         for (size_t i = 0; i < ARRAY_COUNT(sim_labels); i++)
             if (world_has_label(issue, sim_labels[i]))
                 (void)!buffer_append_format(&text, " [%s]", sim_labels[i]);
@@ -365,6 +388,9 @@ static void sim_check(struct sim *sim)
     if (world_violation(sim->world) != NULL)
         sim_fail(sim, "%s", world_violation(sim->world));
     sim_check_refusals(sim);
+    CLEANUP(mem_free) char *overridden = sim_records_check(sim);
+    if (overridden != NULL)
+        sim_fail(sim, "%s", overridden);
     for (size_t n = 1; n <= world_issue_count(sim->world); n++)
         sim_check_issue(sim, world_issue_at(sim->world, (int64_t)n));
     sim_write_fingerprint(sim);
@@ -411,6 +437,8 @@ static void sim_rest(struct sim *sim)
     for (size_t i = 0; i < SIM_PROCESSES_MAX; i++)
         if (!sim->processes[i].alive)
             sim_start(sim, &sim->processes[i]);
+    if (sim->plan->by_record && !sim->historian.alive)
+        sim_records_start(sim);
     sim_wait_for_rest(sim);
     /* What was sent by labelers that are gone has landed by now. One look at each issue must mend what it did. */
     loop_advance(sim->loop, SIM_LATE_MS);
@@ -423,13 +451,27 @@ static void sim_release(struct sim *sim)
     for (size_t i = 0; i < SIM_PROCESSES_MAX; i++)
         if (sim->processes[i].alive)
             sim_crash(sim, &sim->processes[i]);
+    if (sim->historian.alive)
+        sim_records_crash(sim);
+    mem_free(sim->told);
     sim_people_release(sim);
     sim_documents_release(sim);
     loop_timer_free(sim->people_timer);
     loop_timer_free(sim->crash_timer);
+    loop_timer_free(sim->records_timer);
     bus_memory_free(sim->cluster);
     world_free(sim->world);
     loop_free(sim->loop);
+}
+
+/* People act before anything is delivered, in the seconds before: records of issues are ordered by time. */
+static void sim_act_quietly(struct sim *sim)
+{
+    for (int i = SIM_QUIET_ACTS; i > 0; i--) {
+        world_set_ago(sim->world, sim->plan->by_record ? i * SIM_QUIET_STEP_MS : 0);
+        sim_people_act(sim);
+    }
+    world_set_ago(sim->world, 0);
 }
 
 void sim_run(const struct sim_plan *plan, struct sim_result *ret_result)
@@ -445,14 +487,17 @@ void sim_run(const struct sim_plan *plan, struct sim_result *ret_result)
     sim.world = world_new(sim.loop, sim_labels, ARRAY_COUNT(sim_labels));
     sim.people_timer = loop_timer_new(sim.loop, sim_people_timer, &sim);
     sim.crash_timer = loop_timer_new(sim.loop, sim_crash_or_start, &sim);
+    if (plan->by_record)
+        world_on_write(sim.world, sim_people_tell_write, &sim);
     sim_set_faults(&sim, true);
     sim_documents_begin(&sim);
     if (plan->concurrent)
         loop_timer_set(sim.people_timer, 0);
     else
-        for (int i = 0; i < SIM_QUIET_ACTS; i++)
-            sim_people_act(&sim);
+        sim_act_quietly(&sim);
     sim_start(&sim, &sim.processes[0]);
+    if (plan->by_record)
+        sim_records_begin(&sim);
     loop_timer_set(sim.crash_timer, 5000);
     loop_advance(sim.loop, SIM_ACTIVE_MS);
     sim_rest(&sim);

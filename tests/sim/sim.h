@@ -1,5 +1,6 @@
 /*
- * One simulated history: people, GitHub, Kafka and one or two labelers, driven by two seeds.
+ * One simulated history: people, GitHub, Kafka, one or two labelers and perhaps a historian, driven by two
+ * seeds.
  *
  * Design: the people's seed decides what people do; the order's seed decides everything else: when
  * webhooks arrive (late, twice, out of order), how Kafka and GitHub behave, when labelers crash and
@@ -9,8 +10,9 @@
  * must not depend on the order. concurrent  people act while labelers work.
  *
  * Invariants that are checked: every event is accounted for (stored offset = end, nothing pending,
- * undecodable ones on dead.letters); one comment; no human decision overridden; labels at the end
- * are what model, document and people say.
+ * undecodable ones on dead.letters); one comment; no human decision overridden; no label is added that
+ * somebody removed by an event that stood before the one that nodag handled; labels at the end are what
+ * model, document and people say.
  */
 #ifndef NODAG_TESTS_SIM_SIM_H
 #define NODAG_TESTS_SIM_SIM_H
@@ -27,6 +29,7 @@ struct sim_plan {
     uint64_t people_seed; /* what people do */
     uint64_t order_seed;  /* everything else */
     bool concurrent;      /* people act while labelers work */
+    bool by_record;       /* first looks by the topic issues, which a historian writes */
     FILE *history;        /* where the history is printed, or NULL */
 };
 
@@ -36,7 +39,8 @@ struct sim_result {
     char fingerprint[SIM_TEXT_BYTES]; /* labels and comments of all issues at the end */
     unsigned long events;             /* records delivered */
     unsigned long requests;           /* made on GitHub */
-    unsigned long crashes;            /* of labelers */
+    unsigned long crashes;            /* of labelers and historians */
+    unsigned long by_record;          /* looks by a record of issues */
 };
 
 /* Trains the small model that all simulations use. Returns false and prints why if that fails.

@@ -9,9 +9,13 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/memory.h"
 #include "tests/sim/sim_private.h"
 #include "topics/spec_set.h"
+
+/* Longest file. */
+#define DOCUMENTS_MAX_BYTES 4096
 
 /* Least and most time between two changes, in simulated milliseconds. */
 #define DOCUMENTS_LEAST_MS 3000
@@ -47,9 +51,24 @@ static const struct {
                                         "  labels: {include: [\"kind/*\"]}\n" DOCUMENTS_REST},
 };
 
-/* Publishes what differs when the file holds this text. */
-static void documents_push(struct sim *sim, const char *text)
+/* A text with other comments where first looks are by the topic's record: those are for silent documents. Owned. */
+static char *documents_for(const struct sim *sim, const char *text)
 {
+    static const char edit[] = "comment: edit";
+    struct buffer made = BUFFER_INIT(DOCUMENTS_MAX_BYTES);
+    for (const char *at = strstr(text, edit); sim->plan->by_record && at != NULL;
+         at = strstr(text, edit)) {
+        (void)!buffer_append_format(&made, "%.*scomment: silent", (int)(at - text), text);
+        text = at + strlen(edit);
+    }
+    (void)!buffer_append_text(&made, text);
+    return buffer_take(&made);
+}
+
+/* Publishes what differs when the file holds this text. */
+static void documents_push(struct sim *sim, const char *content)
+{
+    CLEANUP(mem_free) char *text = documents_for(sim, content);
     const struct spec_file file = {
         .path = "labeler.yaml", .text = text, .text_bytes = strlen(text)};
     const struct spec_source source = {.repository = "https://forge/sim/specs",

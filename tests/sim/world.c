@@ -52,6 +52,17 @@ void world_set_faults(struct world *world, const struct world_faults *faults)
     world->faults = *faults;
 }
 
+void world_set_ago(struct world *world, int64_t ago_ms)
+{
+    world->ago_ms = ago_ms;
+}
+
+/* When what happens now happens. */
+static int64_t world_now_ms(const struct world *world)
+{
+    return loop_wall_ms(world->loop) - world->ago_ms;
+}
+
 size_t world_issue_count(const struct world *world)
 {
     return world->issue_count;
@@ -71,6 +82,22 @@ const char *world_violation(const struct world *world)
 size_t world_request_count(const struct world *world)
 {
     return world->request_count;
+}
+
+void world_on_write(struct world *world,
+                    void (*wrote)(void *argument, const struct world_issue *issue,
+                                  const char *label, bool added),
+                    void *argument)
+{
+    world->wrote = wrote;
+    world->wrote_argument = argument;
+}
+
+void world_tell_write(struct world *world, const struct world_issue *issue, const char *label,
+                      bool added)
+{
+    if (world->wrote != NULL)
+        world->wrote(world->wrote_argument, issue, label, added);
 }
 
 /* --- state of an issue, from its entries --- */
@@ -117,7 +144,7 @@ struct world_entry *world_add_entry(struct world *world, struct world_issue *iss
     entry->kind = kind;
     entry->sequence = ++world->sequence;
     (void)snprintf(entry->actor, sizeof(entry->actor), "%s", actor);
-    issue->updated_ms = loop_wall_ms(world->loop);
+    issue->updated_ms = world_now_ms(world);
     return entry;
 }
 
@@ -138,7 +165,8 @@ struct world_issue *world_open_issue(struct world *world, const char *title, con
     struct world_issue *issue = &world->issues[world->issue_count++];
     issue->number = (int64_t)world->issue_count;
     issue->is_open = true;
-    issue->updated_ms = loop_wall_ms(world->loop);
+    issue->created_ms = world_now_ms(world);
+    issue->updated_ms = issue->created_ms;
     (void)snprintf(issue->title, sizeof(issue->title), "%s", title);
     (void)snprintf(issue->body, sizeof(issue->body), "%s", body);
     return issue;
@@ -148,7 +176,7 @@ struct world_issue *world_edit_issue(struct world *world, int64_t number, const 
 {
     struct world_issue *issue = &world->issues[number - 1];
     (void)snprintf(issue->body, sizeof(issue->body), "%s", body);
-    issue->updated_ms = loop_wall_ms(world->loop);
+    issue->updated_ms = world_now_ms(world);
     return issue;
 }
 
@@ -158,7 +186,7 @@ struct world_issue *world_set_open(struct world *world, int64_t number, bool ope
     if (issue->is_open == open)
         return NULL;
     issue->is_open = open;
-    issue->updated_ms = loop_wall_ms(world->loop);
+    issue->updated_ms = world_now_ms(world);
     return issue;
 }
 
@@ -315,6 +343,13 @@ struct http_client *world_open(struct world *world)
     client->world = world;
     DL_APPEND(world->clients, client);
     return &client->interface;
+}
+
+void world_note_look(struct http_client *interface, int64_t number, int64_t sequence)
+{
+    struct world_client *client = (struct world_client *)interface;
+    int64_t *looked = &client->looked[number - 1];
+    *looked = sequence > *looked ? sequence : *looked;
 }
 
 void world_close(struct http_client *interface)

@@ -75,6 +75,7 @@ struct world_issue {
     char body[WORLD_TEXT_BYTES];                   /* text */
     struct world_entry entries[WORLD_ENTRIES_MAX]; /* timeline */
     size_t entry_count;                            /* of them */
+    int64_t created_ms;                            /* wall clock of its opening */
     int64_t updated_ms;                            /* wall clock of the last change */
 };
 
@@ -91,11 +92,20 @@ DEFINE_CLEANUP(struct world *, world_free)
 /* Sets the faults from now on. */
 void world_set_faults(struct world *world, const struct world_faults *faults);
 
+/* What people do from now on happened so many milliseconds ago. */
+void world_set_ago(struct world *world, int64_t ago_ms);
+
 /* Opens the transport of one process; ended by world_close. */
 struct http_client *world_open(struct world *world);
 
 /* Kills a process' transport: what was sent may still take effect, nothing is answered. */
 void world_close(struct http_client *client);
+
+/*
+ * A process looked at an issue without a request: it knows what people did up to `sequence`, and its writes are
+ * judged by that.
+ */
+void world_note_look(struct http_client *client, int64_t number, int64_t sequence);
 
 /* People. Each returns the issue that changed (borrowed), or NULL if there was nothing to do. */
 struct world_issue *world_open_issue(struct world *world, const char *title, const char *body);
@@ -108,6 +118,13 @@ struct world_issue *world_set_label(struct world *world, int64_t number, const c
                                     bool add);
 /* A person deletes nodag's comment. */
 struct world_issue *world_delete_comment(struct world *world, int64_t number);
+
+/* Calls `wrote(argument, issue, label, added)` after each label that nodag added or removed: for the webhook
+ * that GitHub sends of it. */
+void world_on_write(struct world *world,
+                    void (*wrote)(void *argument, const struct world_issue *issue,
+                                  const char *label, bool added),
+                    void *argument);
 
 /* Looking. */
 size_t world_issue_count(const struct world *world);

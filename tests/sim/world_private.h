@@ -48,8 +48,12 @@ struct world {
     struct world_faults faults;                  /* now */
     struct world_client *nobody;                 /* owned; has the calls whose senders are gone */
     struct world_client *clients;                /* list */
+    int64_t ago_ms;                              /* see world_set_ago */
     size_t request_count;                        /* so far */
-    char *violation;                             /* owned: the first broken rule */
+    void (*wrote)(void *argument, const struct world_issue *issue, const char *label,
+                  bool added); /* see world_on_write */
+    void *wrote_argument;      /* likewise */
+    char *violation;           /* owned: the first broken rule */
 };
 
 /* world_rest.c: performs the request and fills status and answer. */
@@ -57,6 +61,9 @@ void world_serve(struct world_call *call);
 /* world.c: appends to an issue's timeline. */
 struct world_entry *world_add_entry(struct world *world, struct world_issue *issue,
                                     enum world_entry_kind kind, const char *actor);
+/* world.c: tells of a label that nodag added or removed. */
+void world_tell_write(struct world *world, const struct world_issue *issue, const char *label,
+                      bool added);
 /* world.c: remembers the first broken rule. */
 void world_violate(struct world *world, const struct world_issue *issue, const char *rule,
                    const char *detail);

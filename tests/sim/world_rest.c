@@ -127,6 +127,7 @@ static void world_add_label(struct world_call *call, struct world_issue *issue, 
         return;
     struct world_entry *entry = world_add_entry(world, issue, WORLD_LABELED, WORLD_BOT);
     (void)snprintf(entry->label, sizeof(entry->label), "%s", label);
+    world_tell_write(world, issue, label, true);
 }
 
 static void world_serve_add(struct world_call *call, struct world_issue *issue)
@@ -175,6 +176,7 @@ static void world_serve_remove(struct world_call *call, struct world_issue *issu
         world_violate(world, issue, "a label about which somebody decided was removed", label);
     struct world_entry *entry = world_add_entry(world, issue, WORLD_UNLABELED, WORLD_BOT);
     (void)snprintf(entry->label, sizeof(entry->label), "%s", label);
+    world_tell_write(world, issue, label, false);
     world_reply(call, 200, world_labels_of(world, issue));
 }
 

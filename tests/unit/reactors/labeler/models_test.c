@@ -263,11 +263,10 @@ static void test_other_sources(void **state)
         const char *error;
     } cases[] = {
         {DOCUMENT_MODEL_VERSION, "Labeler `one` takes its model from the version `prod`, which "
-                                 "this version of nodag cannot "
-                                 "do yet; write `file: PATH`"},
+                                 "nothing here can fetch; write `file: PATH`"},
         {DOCUMENT_MODEL_DEPLOYMENT,
          "Labeler `one` takes its model from the Deployment `prod`, which this version of nodag "
-         "cannot do yet; write `file: PATH`"},
+         "cannot do yet; write `file: PATH` or `model: VERSION`"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct document_model models_of[] = {{DOCUMENT_MODEL_FILE, "a"}, {cases[i].source, "prod"}};
@@ -286,12 +285,88 @@ static void test_other_sources(void **state)
     }
 }
 
+/* The one document with this list; owned. */
+static struct document_set *document_with(const char *list)
+{
+    char text[512];
+    (void)snprintf(text, sizeof(text),
+                   "apiVersion: nodag.dev/v1\nkind: Labeler\nmetadata: {name: one}\nspec:\n  "
+                   "repositories: [o/r]\n  labels: {include: [x]}\n  models: [%s]\n"
+                   "  since: 2026-11-01\n",
+                   list);
+    struct document_set *documents = documents_of(text, strlen(text));
+    assert_non_null(documents);
+    return documents;
+}
+
+/* Puts a model under each path, of one letter. */
+static void put_all(struct models *models, const char *paths)
+{
+    for (const char *path = paths; *path != '\0'; path++)
+        models_put(models, (char[]){*path, '\0'}, trained_load(*path == 'o' ? &panics : &glitches));
+}
+
+/* Asserts which list a document's issues are judged by: of `o`, of the two others, or none. */
+static void check_force(struct models *models, const struct document_set *documents,
+                        const char *wanted)
+{
+    struct classifier *one = trained_load(&panics);
+    struct classifier *other = trained_load(&glitches);
+    char text[64] = "none";
+    if (strcmp(wanted, "former") == 0)
+        (void)snprintf(text, sizeof(text), "%s", classifier_version(one));
+    else if (strcmp(wanted, "new") == 0)
+        (void)snprintf(text, sizeof(text), "%s+%s", classifier_version(other),
+                       classifier_version(other));
+    const char *version = models_version(models, document_at(documents, 0));
+    assert_string_equal(version != NULL ? version : "none", text);
+    classifier_free(one);
+    classifier_free(other);
+}
+
+/* Which models are in force after a document named others: by what can be used before the change, and
+ * what comes after it. */
+static void test_former_stays(void **state)
+{
+    (void)state;
+    static const char both[] = "{file: n}, {file: m}";
+    static const char deployment[] = "{file: n}, {from: m}";
+    static const struct {
+        const char *has;   /* paths with a model before the document changes; `o` is the former's */
+        const char *comes; /* afterwards */
+        const char *list;  /* the new one */
+        const char *before; /* in force when the document has changed */
+        const char *after;  /* in force when what comes has come */
+    } cases[] = {
+        {"o", "", both, "former", "former"},     {"o", "n", both, "former", "former"},
+        {"o", "nm", both, "former", "new"},      {"onm", "", both, "new", "new"},
+        {"", "o", both, "none", "none"},         {"", "nm", both, "none", "new"},
+        {"o", "nm", deployment, "none", "none"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        CLEANUP(models_free) struct models *models = models_new(NULL);
+        CLEANUP(document_set_free) struct document_set *former = document_with("{file: o}");
+        CLEANUP(document_set_free) struct document_set *fresh = document_with(cases[i].list);
+        CLEANUP(document_set_free) struct document_set *none = document_set_new();
+        put_all(models, cases[i].has);
+        models_settle(models, former);
+        models_settle(models, fresh);
+        check_force(models, fresh, cases[i].before);
+        put_all(models, cases[i].comes);
+        models_settle(models, fresh);
+        check_force(models, fresh, cases[i].after);
+        models_settle(models, none); /* a document that is gone leaves nothing behind */
+        models_settle(models, fresh);
+        check_force(models, fresh, strcmp(cases[i].after, "new") == 0 ? "new" : "none");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_join),          cmocka_unit_test(test_version),
         cmocka_unit_test(test_words),         cmocka_unit_test(test_files),
-        cmocka_unit_test(test_other_sources),
+        cmocka_unit_test(test_other_sources), cmocka_unit_test(test_former_stays),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -345,12 +345,19 @@ static void test_unreferenced(void **state)
         "{\"model\":{\"sha256\":\"" SHA_A "\"},\"dataset\":{\"sha256\":\"" SHA_B "\"}}", 0, NULL);
     stays->artefacts = json_loads("{\"dataset\":{\"sha256\":\"" SHA_B "\"}}", 0, NULL);
     const struct run_record *runs[] = {gone, stays};
+    struct collect_known known = {.runs = runs, .run_count = 2};
     size_t count = 0;
-    char **list = collect_unreferenced(gone, runs, 2, NULL, 0, &count);
+    char **list = collect_unreferenced(gone, &known, &count);
     assert_int_equal(count, 1);
     assert_string_equal(list[0], SHA_A);
     mem_free(list[0]);
     mem_free(list);
+    /* A run under way has stored the same. */
+    CLEANUP(json_release)
+    json_t *uploads = json_loads("[{}, {\"model\":{\"sha256\":\"" SHA_A "\"}}]", 0, NULL);
+    known.uploads = uploads;
+    mem_free(collect_unreferenced(gone, &known, &count));
+    assert_int_equal(count, 0);
 }
 
 /* ---- the lambda ---- */

@@ -70,13 +70,13 @@ static struct plan_wish read_wish(const char *text)
                               .needs_sync = strchr(text, 'y') != NULL};
 }
 
-/* What is known: m model made at minute 950, o at 900, f in the future; l 49 labels, L 50; ? labels not known; p paths
+/* What is known: m model made at minute 950, o at 900, f far and g near in the future; l 49 labels, L 50; ? labels not known; p paths
  * differ; h no head; y needsSync true. */
 static struct plan_facts read_facts(const char *text)
 {
     struct plan_facts facts = {.now_ms = NOW_MS,
-                               .has_model = strpbrk(text, "mof") != NULL,
-                               .model = strpbrk(text, "mof") != NULL ? "labels-0-1" : NULL,
+                               .has_model = strpbrk(text, "mofg") != NULL,
+                               .model = strpbrk(text, "mofg") != NULL ? "labels-0-1" : NULL,
                                .labels_known = strchr(text, '?') == NULL,
                                .head_known = strchr(text, 'h') == NULL,
                                .paths_differ = strchr(text, 'p') != NULL,
@@ -85,6 +85,7 @@ static struct plan_facts read_facts(const char *text)
     facts.head = facts.head_known ? "c0ffee" : NULL;
     facts.model_ms = (strchr(text, 'o') != NULL   ? 900
                       : strchr(text, 'f') != NULL ? 2000
+                      : strchr(text, 'g') != NULL ? 1030
                                                   : 950) *
                      (int64_t)MINUTE_MS;
     facts.labels = strchr(text, 'L') != NULL ? 50 : 49;
@@ -106,7 +107,8 @@ static const struct {
     {"fresh for ever", "", "m", {NULL}, PLAN_WAIT, -1, 0},
     {"fresh until its age", "a", "m", {NULL}, PLAN_WAIT, 1010, 0},
     {"too old", "a", "o", {NULL}, PLAN_START, 1 << PLAN_MAX_AGE, 0},
-    {"made in the future: the clock was moved back", "a", "f", {NULL}, PLAN_WAIT, 1060, 0},
+    {"made in the future: the clock was moved back", "a", "g", {NULL}, PLAN_WAIT, 1060, 0},
+    {"… by more than maxAge", "a", "f", {NULL}, PLAN_START, 1 << PLAN_MAX_AGE, 0},
     {"one label is missing", "n", "m", {NULL}, PLAN_WAIT, -1, 0},
     {"enough labels", "n", "mL", {NULL}, PLAN_START, 1 << PLAN_NEW_LABELS, 0},
     {"enough labels, which nobody asked for", "", "mL", {NULL}, PLAN_WAIT, -1, 0},
@@ -156,7 +158,15 @@ static const struct {
      PLAN_START,
      1 << PLAN_NO_MODEL,
      0},
-    {"a clock that was moved back makes no wait longer", "", "", {"F@5000"}, PLAN_WAIT, 1001, 0},
+    {"a clock that was moved back makes no wait",
+     "",
+     "",
+     {"F@5000"},
+     PLAN_START,
+     1 << PLAN_NO_MODEL,
+     0},
+    {"… but the next failure does", "", "", {"F@5000", "F@1000"}, PLAN_WAIT, 1002, 0},
+    {"a clock that was set by a little", "", "", {"F@1001"}, PLAN_WAIT, 1002, 0},
 };
 
 static size_t fill(const char *const *texts, struct plan_run *runs)
@@ -193,6 +203,24 @@ static void test_table(void **state)
         if (!right)
             fail_msg("%s: action %d, number %lld, state %d", cases[i].what, (int)plan.action,
                      (long long)number_of(&plan), (int)plan.state);
+    }
+}
+
+/* The wait after a failure is what was set, and doubles from there. */
+static void test_backoff(void **state)
+{
+    (void)state;
+    static const int64_t waits_ms[] = {200, 400, 800};
+    struct plan_wish wish = read_wish("");
+    struct plan_facts facts = read_facts("");
+    struct plan_run runs[] = {read_run("F@1000"), read_run("F@1000"), read_run("F@1000")};
+    struct plan plan;
+    facts.backoff_ms = 200;
+    facts.runs = runs;
+    for (facts.run_count = 1; facts.run_count <= 2; facts.run_count++) {
+        plan_make(&wish, &facts, &plan);
+        assert_int_equal(plan.action, PLAN_WAIT);
+        assert_int_equal(plan.next_ms - facts.now_ms, waits_ms[facts.run_count - 1]);
     }
 }
 
@@ -401,11 +429,9 @@ static void test_random_histories(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_causes),
-        cmocka_unit_test(test_stalls_until_the_cause_changes),
-        cmocka_unit_test(test_states),
-        cmocka_unit_test(test_random_histories),
+        cmocka_unit_test(test_table),  cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_causes), cmocka_unit_test(test_stalls_until_the_cause_changes),
+        cmocka_unit_test(test_states), cmocka_unit_test(test_random_histories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

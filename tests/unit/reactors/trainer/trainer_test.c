@@ -7,23 +7,6 @@
 #include "reactors/trainer/run_spec.h"
 #include "topics/issue_record.h"
 
-#define MINUTE_MS 60000
-
-static int setup(void **state)
-{
-    struct world *world = MEM_NEW(struct world);
-    world_setup(world);
-    *state = world;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    world_teardown(*state);
-    mem_free(*state);
-    return 0;
-}
-
 static void test_a_model_is_made(void **state)
 {
     struct world *world = *state;
@@ -350,87 +333,94 @@ static void test_document_changes_before_the_start(void **state)
     world_check(world);
 }
 
-/* What count_stored counts. */
-static size_t stored;
-
-static int count_file(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-    (void)path;
-    (void)status;
-    (void)place;
-    stored += kind == FTW_F;
-    return 0;
-}
-
-/* Counts the artefacts in the store. */
-static size_t count_stored(const struct world *world)
-{
-    CLEANUP(mem_free) char *folder = mem_format("%s/artefacts", world->folder);
-    stored = 0;
-    assert_int_equal(nftw(folder, count_file, 16, FTW_PHYS), 0);
-    return stored;
-}
-
-static void test_history_is_collected(void **state)
+/* A trainer that was away counts what people did since the supervisor began, not since it came back. */
+static void test_snapshot_is_the_supervisors(void **state)
 {
     struct world *world = *state;
-    world_document(world, "m", COMMIT_A,
-                   "{\"fresh\":{\"maxAge\":\"1m\"},\"history\":{\"successful\":2,\"failed\":1}}");
+    world->is_slow = true;
+    world_document(world, "m", COMMIT_A, "{\"fresh\":{\"newLabels\":2}}");
     world_begin(world);
-    for (size_t i = 0; i < 5; i++) {
-        while (world->supervisor_count == i)
-            world_pass(world, 1000);
-        world_end(world, i, "SUCCEEDED");
-        if (i == 0) { /* the first version is deployed */
-            CLEANUP(run_record_free) struct run_record *run = NULL;
-            world_pass(world, 2000);
-            run = world_last_run(world);
-            CLEANUP(mem_free)
-            char *value = mem_format("{\"current\":{\"version\":\"m/%s\"}}", run->run);
-            const struct bus_message message = {.topic = TOPIC_DEPLOYMENTS,
-                                                .partition = 0,
-                                                .key = "prod",
-                                                .key_bytes = 4,
-                                                .value = value,
-                                                .value_bytes = strlen(value)};
-            (void)bus_memory_append(world->cluster, &message);
-        }
-    }
-    world_document(world, "m", COMMIT_A,
-                   "{\"fresh\":{\"maxAge\":\"1d\"},\"history\":{\"successful\":2,\"failed\":1}}");
-    world_pass(world, 2 * MINUTE_MS);
-    /* the deployed first and the newest two: a model and a log each, and the data that all share */
-    assert_int_equal(count_stored(world), 3 * 2 + 1);
-    world_check(world);
-    /* killed and started again, nothing more is removed */
+    world_pass(world, 1000);
     world_kill(world);
+    world_take(world, world->slow_folder);
+    int64_t began_ms = loop_wall_ms(world->loop);
+    world_pass(world, 10 * MINUTE_MS);
+    label_issue(world, 1, loop_wall_ms(world->loop) - 1000);
+    label_issue(world, 2, loop_wall_ms(world->loop) - 1000);
     world_begin(world);
-    world_pass(world, 2 * MINUTE_MS);
-    assert_int_equal(count_stored(world), 3 * 2 + 1);
+    world_pass(world, 5000);
+    world->lag_ms = loop_wall_ms(world->loop) - began_ms;
+    world_end(world, 0, "SUCCEEDED");
+    world_pass(world, MINUTE_MS);
+    assert_int_equal(world_count_state(world, "PENDING"), 2); /* both count */
+    world_check(world);
 }
 
-/* A run of any model may be uploading what is to be removed: nothing is removed then. */
-static void test_nothing_is_collected_beside_a_run(void **state)
+/* After a gap it says nothing until it has had time to learn what others did. */
+static void test_sleep(void **state)
 {
     struct world *world = *state;
-    world_document(world, "m", COMMIT_A, "{\"history\":{\"failed\":0}}");
+    world_document(world, "m", COMMIT_A, "{}");
     world_begin(world);
-    world_pass(world, 2000);
-    world_document(world, "other", COMMIT_A, "{}");
-    world_pass(world, 2000);
-    assert_int_equal(world->supervisor_count, 2);
-    world_end(world, 0, "FAILED");
-    world_pass(world, 20000);
-    assert_int_equal(count_stored(world), 1); /* its log */
-    world_end(world, 1, "SUCCEEDED");
-    world_pass(world,
-               2 * MINUTE_MS); /* m has failed again, and its log is gone too, or still to come */
-    while (world->supervisor_count < 3)
-        world_pass(world, 1000);
-    world_end(world, 2, "FAILED");
-    world_pass(world, 20000);
-    assert_int_equal(count_stored(world), 3); /* what the other left */
+    world_pass(world, 3000);
+    world_end(world, 0, "SUCCEEDED");
+    loop_move_wall(world->loop, 7000);
+    world_pass(world, 9000);
+    assert_int_equal(world_count_state(world, "SUCCEEDED"), 0);
+    assert_int_equal(bus_memory_end(world->cluster, TOPIC_MODELS, 0), 0);
+    world_pass(world, 3000);
+    assert_int_equal(world_count_state(world, "SUCCEEDED"), 1);
     world_check(world);
+}
+
+/* The wall clock is set, far forward and back, at any moment of several lives of runs, some of which are lost. */
+static void test_wall_clock_is_set(void **state)
+{
+    (void)state;
+    static const int64_t changes_ms[] = {3600000, -3600000, 86400000, -2 * 86400000, 1000, -1000};
+    for (unsigned seed = 1; seed < 40; seed++) {
+        struct world world;
+        world_setup_seed(&world, seed);
+        world_document(&world, "m", COMMIT_A, "{\"fresh\":{\"maxAge\":\"20m\"}}");
+        world_begin(&world);
+        for (size_t i = 0; i < 60; i++) {
+            uint64_t what = loop_random_below(world.loop, 6);
+            size_t newest = world.supervisor_count;
+            world_pass(&world, (int64_t)loop_random_below(world.loop, 5 * MINUTE_MS));
+            if (what < 3)
+                loop_move_wall(world.loop,
+                               changes_ms[loop_random_below(world.loop, ARRAY_COUNT(changes_ms))]);
+            else if (what == 3 && newest > 0 && world.supervisors[newest - 1].fd >= 0)
+                world_kill_supervisor(&world, newest - 1);
+            else if (what == 4 && newest > 0 && world.supervisors[newest - 1].fd >= 0)
+                world_end(&world, newest - 1, "SUCCEEDED");
+            else if (what == 5) {
+                world_kill(&world);
+                world_begin(&world);
+            }
+            world_check(&world);
+        }
+        world.ends_as = "SUCCEEDED";
+        world_document(&world, "m", COMMIT_B, "{}"); /* it may have stalled */
+        world_pass(&world, 3 * 60 * MINUTE_MS);
+        assert_true(world_count_state(&world, "SUCCEEDED") >
+                    0); /* it never waits for the old time */
+        world_check(&world);
+        world_teardown(&world);
+    }
+}
+
+/* Nothing is desired: it is ready, and does nothing. */
+static void test_without_documents(void **state)
+{
+    struct world *world = *state;
+    world_begin(world);
+    world_pass(world, MINUTE_MS);
+    assert_null(trainer_unready_reason(world->trainer));
+    assert_int_equal(bus_memory_end(world->cluster, TOPIC_RUNS, 0), 0);
+    world_document(world, "m", COMMIT_A, "{}");
+    world_pass(world, 3000);
+    assert_int_equal(world_count_state(world, "RUNNING"), 1);
 }
 
 static void test_needs_train(void **state)
@@ -456,8 +446,6 @@ static void test_needs_train(void **state)
     assert_non_null(strstr(text, "\"needsSync\":false"));
 }
 
-#define WORLD_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -475,8 +463,10 @@ int main(void)
         WORLD_TEST(test_clock_moved),
         WORLD_TEST(test_two_models),
         WORLD_TEST(test_document_changes_before_the_start),
-        WORLD_TEST(test_history_is_collected),
-        WORLD_TEST(test_nothing_is_collected_beside_a_run),
+        WORLD_TEST(test_snapshot_is_the_supervisors),
+        WORLD_TEST(test_sleep),
+        cmocka_unit_test(test_wall_clock_is_set),
+        WORLD_TEST(test_without_documents),
         WORLD_TEST(test_needs_train),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

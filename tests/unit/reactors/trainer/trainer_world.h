@@ -33,6 +33,7 @@
 
 #define WORLD_WALL_MS 1800000000000
 #define SUPERVISORS_MAX 64
+#define MINUTE_MS 60000
 #define COMMIT_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define COMMIT_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
@@ -62,8 +63,13 @@ struct world {
     int64_t lag_ms;        /* how far the clock of supervisors is behind */
     bool is_slow;          /* a supervisor takes its directory when the test lets it (world_take) */
     char slow_folder[256]; /* of the one that waits */
+    const char *host;      /* of the trainer; NULL: here */
     bool repeats;          /* the broker loses acknowledgements: a record may come twice */
     bool refuses;          /* supervisors cannot be started */
+    struct children children;    /* delete what their command line names, at once */
+    struct child_result deleted; /* what they say of it */
+    child_done_fn on_deleted;    /* whom they tell; NULL: no child runs */
+    void *on_deleted_argument;
 };
 
 static const struct kernel_settings world_kernel = {
@@ -186,6 +192,53 @@ static inline void world_tend(struct world *world)
                           "size_bytes", 1));
 }
 
+/* ---- children ---- */
+
+static inline int world_remove(const char *path, const struct stat *status, int kind,
+                               struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+static inline struct world *world_of_children(struct children *children)
+{
+    return (struct world *)((char *)children - offsetof(struct world, children));
+}
+
+static inline void world_tell_deleted(void *argument)
+{
+    struct world *world = argument;
+    child_done_fn done = TAKE(world->on_deleted);
+    done(world->on_deleted_argument, &world->deleted);
+}
+
+/* `rm -rf --one-file-system -- PATH…` */
+static inline struct child *world_delete(struct children *children, const struct child_spec *spec,
+                                         child_done_fn done, void *argument)
+{
+    struct world *world = world_of_children(children);
+    assert_string_equal(spec->argv[0], "rm");
+    assert_string_equal(spec->argv[3], "--");
+    assert_null(world->on_deleted); /* one at a time */
+    for (size_t i = 4; spec->argv[i] != NULL; i++)
+        assert_int_equal(nftw(spec->argv[i], world_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
+    world->on_deleted = done;
+    world->on_deleted_argument = argument;
+    loop_defer(world->loop, world_tell_deleted, world);
+    return (struct child *)world;
+}
+
+static inline void world_abandon_child(struct children *children, struct child *child)
+{
+    struct world *world = world_of_children(children);
+    (void)child;
+    loop_cancel_deferred(world->loop, world);
+    world->on_deleted = NULL;
+}
+
 /* ---- the trainer ---- */
 
 static inline void world_begin(struct world *world)
@@ -196,7 +249,7 @@ static inline void world_begin(struct world *world)
     world->metrics = metrics_new();
     world->settings = (struct trainer_settings){
         .runs = world->runs,
-        .host = "here",
+        .host = world->host != NULL ? world->host : "here",
         .dataset_argv = argv,
         .artefacts = {.url = world->url},
         .memory_bytes = 1 << 30,
@@ -208,6 +261,7 @@ static inline void world_begin(struct world *world)
         .bus = world->bus,
         .artefacts = world->artefacts,
         .launcher = &world->launcher,
+        .children = &world->children,
         .metrics = world->metrics,
         .kernel = &world_kernel,
         .specs = &world_specs,
@@ -226,7 +280,9 @@ static inline void world_kill(struct world *world)
 
 static inline void world_setup_seed(struct world *world, uint64_t seed)
 {
-    *world = (struct world){.launcher = {.start = world_start, .reap = world_reap}};
+    *world = (struct world){.launcher = {.start = world_start, .reap = world_reap},
+                            .children = {.start = world_delete, .abandon = world_abandon_child},
+                            .deleted = {.output = "", .errors = ""}};
     log_configure("test", LOG_LEVEL_ERROR);
     (void)snprintf(world->folder, sizeof(world->folder), "/tmp/nodag-trainer-test-XXXXXX");
     assert_non_null(mkdtemp(world->folder));
@@ -242,15 +298,6 @@ static inline void world_setup_seed(struct world *world, uint64_t seed)
 static inline void world_setup(struct world *world)
 {
     world_setup_seed(world, 1);
-}
-
-static inline int world_remove(const char *path, const struct stat *status, int kind,
-                               struct FTW *place)
-{
-    (void)status;
-    (void)kind;
-    (void)place;
-    return remove(path);
 }
 
 static inline void world_teardown(struct world *world)
@@ -403,5 +450,25 @@ static inline void world_check(const struct world *world)
         assert_true(open <= 1);
     }
 }
+
+/* ---- a world for each test ---- */
+
+static inline int world_setup_test(void **state)
+{
+    struct world *world = MEM_NEW(struct world);
+    world_setup(world);
+    *state = world;
+    return 0;
+}
+
+static inline int world_teardown_test(void **state)
+{
+    world_teardown(*state);
+    mem_free(*state);
+    return 0;
+}
+
+#define WORLD_TEST(function)                                                                       \
+    cmocka_unit_test_setup_teardown(function, world_setup_test, world_teardown_test)
 
 #endif

@@ -146,12 +146,39 @@ static void test_results_that_are_none(void **state)
     }
 }
 
+/* Those that store share it, whoever removes has it alone; it falls with its holder. */
+static void test_uploads_lock(void **state)
+{
+    (void)state;
+    char runs[] = "/tmp/run-uploads-XXXXXX";
+    struct error error = {0};
+    int first = -1;
+    int second = -1;
+    int alone = -1;
+    assert_non_null(mkdtemp(runs));
+    assert_int_equal(run_uploads_lock(runs, false, &first, &error), 0);
+    assert_int_equal(run_uploads_lock(runs, false, &second, &error), 0);
+    assert_int_equal(run_uploads_lock(runs, true, &alone, &error), ERR_CONFLICT);
+    (void)close(first);
+    assert_int_equal(run_uploads_lock(runs, true, &alone, &error), ERR_CONFLICT);
+    (void)close(second);
+    assert_int_equal(run_uploads_lock(runs, true, &alone, &error), 0);
+    assert_int_equal(run_uploads_lock(runs, false, &first, &error), ERR_CONFLICT);
+    assert_int_equal(run_uploads_lock(runs, true, &first, &error), ERR_CONFLICT);
+    (void)close(alone);
+    CLEANUP(mem_free) char *path = mem_format("%s/" RUN_UPLOADS_LOCK, runs);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(runs), 0);
+    assert_int_equal(run_uploads_lock(runs, true, &alone, &error), ERR_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life_and_death),
         cmocka_unit_test(test_result),
         cmocka_unit_test(test_results_that_are_none),
+        cmocka_unit_test(test_uploads_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
