@@ -1,7 +1,7 @@
 """The data folder of a local stack: the lock, what must be the same in the next run, ports, secrets.
 
-    DIR/sandbox/   stack.json  kafka/  sandbox.json(.d)  secrets/  secrets.yaml  documents/  history.csv  label.model
-                   logs/  run/
+    DIR/sandbox/   stack.json  kafka/  sandbox.json(.d)  secrets/  secrets.yaml  logs/  run/
+                   repositories.yaml  mirrors/  desired-state/  runs/  artefacts/  reports/
     DIR/embedded/  the same for --embedded, thrown away at each start: its broker keeps nothing either
     DIR/github/    the same for --github
 
@@ -67,6 +67,12 @@ class Folder:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+    def make(self, name: str) -> Path:
+        """A folder of that name for this user alone, made when it is not there yet."""
+        path = self.path / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
 
     # -- what is remembered --------------------------------------------------------------------------------------------
 

@@ -89,6 +89,7 @@ class Issue:
     author: str = "octocat"
     repository: str = REPOSITORY
     labels: list[str] = field(default_factory=list)
+    meant: list[str] = field(default_factory=list)  # what they would have given it without a mistake
 
 
 # -- the generator -----------------------------------------------------------------------------------------------------
@@ -114,7 +115,7 @@ def write_issue(dice: random.Random, created: datetime) -> Issue:
     said = dice.choice(list(KINDS)) if dice.random() < MISTAKEN else kind
     title = dice.choice(titles).format(s=subject)
     return Issue(title=title[0].upper() + title[1:], body="\n\n".join(part for part in body if part).format(s=subject),
-                 author=dice.choice(PEOPLE), created=created,
+                 author=dice.choice(PEOPLE), created=created, meant=[kind, *areas],
                  labels=[label for label in [said, *areas] if dice.random() >= FORGOTTEN])
 
 
@@ -155,11 +156,11 @@ def read_csv(path: Path, file) -> csv.DictReader:
 def read_row(row: dict) -> Issue:
     created = datetime.fromisoformat(row["created_at"])
     labels = row["label"] if isinstance(row["label"], list) else row["label"].split(";")
+    labels = [label.strip() for label in labels if 0 < len(label.strip()) <= LABEL_MAX]
     name = re.sub(r"[^\w.-]", "-", (row.get("repo") or REPOSITORY).rsplit("/", 1)[-1])
     return Issue(title=row["title"][:TITLE_MAX].strip() or "(no title)", body=(row.get("body") or "")[:BODY_MAX],
                  created=created if created.tzinfo else created.replace(tzinfo=timezone.utc),
-                 repository=f"{ORGANISATION}/{name}",
-                 labels=[label.strip() for label in labels if 0 < len(label.strip()) <= LABEL_MAX])
+                 repository=f"{ORGANISATION}/{name}", labels=labels, meant=labels)
 
 
 def write_time(time: datetime) -> str:

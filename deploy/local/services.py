@@ -8,6 +8,7 @@ program that ends by itself is noticed, and named with its own last complaint.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -15,12 +16,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Iterator
 
 import distribution
 import screen
 from folder import Folder
 from kafka import LocalKafka
 from proc import Failed, Proc, wait_until
+from run_folder import SUPERVISOR, RunFolder
 from sandbox_api import Sandbox
 
 READY_S = 60.0  # a daemon takes less than a second; on a busy machine a multiple
@@ -28,6 +31,7 @@ COMMAND_S = 300.0  # training on thousands of issues takes seconds
 DRAIN_S = 15  # what daemons are given to drain: below proc.STOP_S, so that they end by themselves
 REPOSITORY_IDS = 1 << 30  # a new sandbox's first repository id lies below: a Kafka that outlives it sees none twice
 COMPLAINTS = 3  # lines of a log in an error message
+IN_FORCE = "a Labeler's models are in force"  # reactors/labeler/models.c
 COMMAND_GROUPS = ("topics", "model")  # commands whose first argument is a command too
 
 PROPERTIES = "# librdkafka properties of this stack, for all of nodag's programs: TLS, SASL and the like go here.\n"
@@ -49,6 +53,7 @@ class Services:
         self.brokers = options.brokers or ""
         self.kafka: LocalKafka | None = None
         self.sandbox: Sandbox | None = None
+        self.run_folder = RunFolder(folder.make("runs"), self.program)
         self.door_url = ""
         self.admin_ports: dict[str, str] = {}
         self._running: list[Proc] = []
@@ -86,20 +91,20 @@ class Services:
 
     # -- running programs ----------------------------------------------------------------------------------------------
 
-    def _start(self, name: str, argv: list) -> str:
+    def _start(self, name: str, argv: list, env: dict | None = None) -> str:
         """Starts a program, which is told a ready file, and waits for that; returns what it says."""
         ready, log = self.folder.run / f"{name}.ready", self.folder.logs / f"{name}.log"
         ready.unlink(missing_ok=True)
         if log.exists():  # the complaints of an earlier run must not be taken for this one's
             log.rename(log.with_name(log.name + ".before"))
-        proc = Proc.start([*map(str, argv), "--ready-file", str(ready)], log, name=name)
+        proc = Proc.start([*map(str, argv), "--ready-file", str(ready)], log, name=name, env=env)
         self._running.append(proc)
         wait_until(lambda: self.check() or ready.exists(), READY_S, f"{name} to be ready", proc)
         return ready.read_text(encoding="utf-8")
 
-    def _start_daemon(self, name: str, *arguments) -> dict[str, str]:
+    def _start_daemon(self, name: str, *arguments, env: dict | None = None) -> dict[str, str]:
         told = self._start(name, [self.program(f"nodag-{name}"), *self.kafka_options(), "--admin-address",
-                                  "127.0.0.1:0", "--drain-timeout", f"{DRAIN_S}s", *arguments])
+                                  "127.0.0.1:0", "--drain-timeout", f"{DRAIN_S}s", *arguments], env)
         values = dict(text.split("=", 1) for text in told.splitlines())
         self.admin_ports[name] = values["admin_port"]
         return values
@@ -120,8 +125,19 @@ class Services:
 
     def stop(self) -> bool:
         """Stops everything, newest first. False if something had to be killed or ended badly."""
+        trainers = [program for program in self._running if program.name == "trainer"]
+        others = [program for program in reversed(self._running) if program.name != "trainer"]
+        well = self._stop_programs(trainers)  # first: it would begin another run
+        try:
+            self.run_folder.end_all(lambda text: screen.step("Run", screen.yellow(text)))
+        except Failed as failure:
+            screen.error(str(failure))
+            well = False
+        return self._stop_programs([*others, *([self.kafka] if self.kafka else [])]) and well
+
+    def _stop_programs(self, programs: list) -> bool:
         well = True
-        for program in [*reversed(self._running), *([self.kafka] if self.kafka else [])]:
+        for program in programs:
             try:
                 screen.doing("Stopping", getattr(program, "name", "Kafka"))
                 program.stop()
@@ -192,6 +208,38 @@ class Services:
         self.door_url = f"http://127.0.0.1:{told['port']}/webhooks/github"
         screen.step("Door", f"nodag-ingest-github takes signed webhooks at {self.door_url}")
 
+    # -- the left half: desired state, the data set, training ------------------------------------------------------------
+
+    def start_ingest_git(self, repositories: Path) -> None:
+        """The git door for the repositories and sources of that file."""
+        screen.doing("Desired", "starting nodag-ingest-git")
+        self._start_daemon("ingest-git", "--repositories", repositories, "--state", self.folder.make("mirrors"))
+
+    def start_historian(self, login: str) -> None:
+        """`login` is the account under which nodag acts: what it labels is no example."""
+        screen.doing("Historian", "starting nodag-historian")
+        self._start_daemon("historian", "--login", login)
+
+    def start_trainer(self) -> None:
+        screen.doing("Trainer", "starting nodag-trainer")
+        self.run_folder.environments.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._start_daemon("trainer", "--runs", self.run_folder.path, "--cache", self.run_folder.environments,
+                           "--supervisor", self.program(SUPERVISOR), *self.artefact_options(),
+                           env={"NODAG_REQUIREMENTS": str(self.root / "deploy" / "notebooks" / "requirements.txt")})
+        screen.step("Trainer", "nodag-trainer keeps true: a fresh model exists")
+
+    def artefact_options(self) -> list[str]:
+        """Where versions of models are: for who makes and who uses them."""
+        return ["--artefacts", f"file://{self.folder.make('artefacts')}"]
+
+    # -- the labeler ---------------------------------------------------------------------------------------------------
+
+    def labels_with(self, version: str) -> bool:
+        """Whether the labeler has taken a version last: its log says so."""
+        taken = [entry["version"] for entry in entries(self.folder.logs / "labeler.log")
+                 if entry.get("message") == IN_FORCE]
+        return taken[-1:] == [version]
+
     def start_labeler(self, *arguments) -> None:
         screen.doing("Labeler", "starting nodag-labeler")
         self._start_daemon("labeler", *arguments)
@@ -213,6 +261,13 @@ class Services:
         who = (["--forge-token-file", options.forge_token_file.resolve()] if options.forge_token_file else
                ["--forge-app-id", options.forge_app_id, "--forge-app-key-file", options.forge_app_key_file.resolve()])
         self.start_labeler("--specs", options.specs.resolve(), "--forge-url", options.forge_url, *who)
+
+
+def entries(log: Path) -> Iterator[dict]:
+    """The lines of a daemon's log that are in its own form."""
+    for text in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            yield json.loads(text)
 
 
 def complaints(log: Path) -> list[str]:

@@ -2,8 +2,10 @@
 """The local stack: Kafka, the sandbox forge, nodag's daemons, and the main job shown as it happens. `up` calls it.
 
     stack.py     options, the order of things, the end
-     ├── scenario.py    the main job        ── history.py (issues), topic_data.py (what is on the topics), summary.py
-     ├── services.py    the programs        ── kafka/kafka.py, lib/proc.py, sandbox_api.py
+     ├── scenario.py    the main job        ── people.py, history.py (issues), desired_state.py (documents in git),
+     │                                         training.py (runs, versions), fallback.py, summary.py
+     ├── watch.py       what happens later  ── topic_data.py (what is on the topics)
+     ├── services.py    the programs        ── run_folder.py, kafka/kafka.py, lib/proc.py, sandbox_api.py
      ├── folder.py      the data folder
      └── screen.py      the terminal
 
@@ -24,6 +26,7 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "lib"), str(HERE / "kafka")]
 import scenario  # noqa: E402
 import screen  # noqa: E402
+import watch  # noqa: E402
 from folder import Folder, shown  # noqa: E402
 from proc import Failed  # noqa: E402
 from services import Services  # noqa: E402
@@ -35,8 +38,9 @@ INTERRUPTED = 130  # exit status after Ctrl-C before the main job was done, as o
 OPEN = '{"do": "open", "as": "you", "repository": "%s", "title": "The notebook server crashes", "body": "…"}'
 
 DESCRIPTION = """\
-Runs nodag on this machine and shows its main job: labelled history flows through Kafka, a model is trained on it,
-people open new issues on a sandbox GitHub, its signed webhooks arrive, and labels and comments appear on the issues."""
+Runs nodag on this machine and shows its main job: labelled history flows through Kafka; a document in git asks for a
+model, and a notebook trains it; people open new issues on a sandbox GitHub, its signed webhooks arrive, and labels and
+comments appear on the issues; people put labels right, and the model is trained again."""
 
 EXAMPLES = """\
 examples:
@@ -139,6 +143,8 @@ def show_where_to_look(services: Services) -> None:
             ("nodag status", "what waits, and why")]
     if services.sandbox:
         rows.insert(0, (f"{services.sandbox.url}/", "issues, labels, comments"))
+        rows += [("nodag specs", "desired state: documents in force"),
+                 ("nodag runs, nodag models", "training runs and what they made; `show` and `diff` say more")]
     rows += [(f"http://127.0.0.1:{port}/metrics", f"metrics of nodag-{name}")
              for name, port in services.admin_ports.items()]
     rows.append((f"{shown(services.folder.logs)}/", "logs"))
@@ -146,8 +152,19 @@ def show_where_to_look(services: Services) -> None:
     for where, what in rows:
         screen.detail(f"{where:<{width}}  {screen.dim(what)}")
     if services.sandbox:
-        act = OPEN % min(services.folder.memory["repositories"])
-        screen.detail(f"{screen.dim('open an issue yourself:')} curl -d '{act}' {services.sandbox.url}/_sandbox/act")
+        show_what_to_do(services)
+
+
+def show_what_to_do(services: Services) -> None:
+    """What people may do, for whoever wants to be one of them."""
+    act = OPEN % min(services.folder.memory["repositories"])
+    screen.detail(f"{screen.dim('open an issue yourself:')} curl -d '{act}' {services.sandbox.url}/_sandbox/act")
+    clone = shown(services.folder.path / "desired-state")
+    if "trainer" in services.admin_ports:
+        screen.detail(f"{screen.dim('change the notebook, and it trains again:')} edit {clone}/notebooks/train.ipynb; "
+                      f"git -C {clone} commit -am change && git -C {clone} push")
+        screen.detail(screen.dim("change labels on the sandbox's pages, and it does so, too; name the new version in "
+                                 f"{clone}/nodag/labeler.yaml to label with it"))
 
 
 def run_github(options, services: Services) -> dict:
@@ -159,6 +176,8 @@ def run_github(options, services: Services) -> dict:
     screen.step("GitHub", f"is {options.forge_url}. It must reach {services.door_url}:")
     screen.detail("by a tunnel or a reverse proxy with TLS. Set that as the webhook URL of the App or repository, with")
     screen.detail("the secret; content type application/json; events: Issues, Labels, Pushes")
+    screen.detail("ingest-git, historian and trainer are not started here: they need repositories and rights of yours;")
+    screen.detail("README.md says how")
     return {"ok": True}
 
 
@@ -175,7 +194,7 @@ def run(options, summary: dict, services: Services) -> None:
         show_where_to_look(services)
         kept = "" if options.embedded else "; the data stays"
         screen.step("Running", f"until Ctrl-C, which stops everything{kept}")
-        scenario.watch(services, ready)
+        watch.watch(services, ready)
 
 
 def main(arguments=None) -> int:

@@ -4,6 +4,7 @@
     records      what the topics hold                        `nodag topics list`; on the mock, which cannot be asked,
                                                              what went through in this run
     issues       labels and comments on each new issue       the sandbox; probabilities: the topic predictions
+    runs, models what was trained, and what came of it       the topics of these names
 """
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from proc import Failed
 from services import Services
 
 ASK_S = 10
+VERSIONS_LEAST = 2  # the first one, and the one that corrections led to
 
 
 def metric(services: Services, daemon: str, name: str, label: str = "") -> int:
@@ -54,14 +56,17 @@ def count_records(services: Services) -> dict[str, int]:
     return {topic["topic"]: topic["records_at_most"] for topic in topics if topic.get("records_at_most")}
 
 
-def summarise(services: Services, history_count: int, metrics: dict, results: list[dict]) -> dict:
-    """The whole summary; `results` are the new issues. Raises Failed when something is there that must not be."""
-    options, memory = services.options, services.folder.memory
+def summarise(services: Services, outcome) -> dict:
+    """The whole summary of a scenario.Outcome. Raises Failed when something is there that must not be."""
+    options, memory, results = services.options, services.folder.memory, outcome.results
     labels = Counter(label for result in results for label in result["labels"])
+    figures = {name: round(value, 3) for name, value in outcome.figures.items() if isinstance(value, (int, float))}
     summary = {
         "broker": "embedded" if options.embedded else "given" if options.brokers else "Apache Kafka",
         "brokers": services.brokers, "run": memory["runs"],
-        "history": {"issues": history_count, "from": memory["history"]}, "model": metrics,
+        "history": {"issues": outcome.history, "from": memory["history"]},
+        "model": {"made_by": "nodag model train" if outcome.no_training else "notebook", **figures},
+        "no_training": outcome.no_training or None, "runs": outcome.runs, "models": outcome.models,
         "deliveries": count_deliveries(services), "records": count_records(services),
         "issues_opened": len(results), "issues_labelled": sum(bool(result["labels"]) for result in results),
         "comments": sum(result["comments"] for result in results), "labels": dict(sorted(labels.items())),
@@ -70,7 +75,7 @@ def summarise(services: Services, history_count: int, metrics: dict, results: li
     }
     faults = find_faults(summary)
     if faults:
-        raise Failed(f"the main job did not work: {'; '.join(faults)}\n  look at {services.folder.logs}/labeler.log")
+        raise Failed(f"the main job did not work: {'; '.join(faults)}\n  look at {services.folder.logs}/")
     return {"ok": True, **summary}
 
 
@@ -83,4 +88,20 @@ def find_faults(summary: dict) -> list[str]:
              ("a label was put on twice", any(len(set(issue["labels"])) < len(issue["labels"]) for issue in issues)),
              (f"the door refused {refused} deliveries", refused > 0),
              (f"nodag made {created} labels that the repository lacked", created > 0)]
+    return [text for text, holds in rules if holds] + ([] if summary["no_training"] else find_training_faults(summary))
+
+
+def find_training_faults(summary: dict) -> list[str]:
+    """What must not be of the runs of this time, and of the versions that stand."""
+    runs, models = [run for run in summary["runs"] if not run["earlier"]], summary["models"]
+    versions = {model["version"] for model in models}
+    made = [run for run in runs if run["state"] == "SUCCEEDED"]
+    rules = [(f"{len(models)} versions of the model stand, not {VERSIONS_LEAST}", len(models) < VERSIONS_LEAST),
+             ("an issue was labelled by what is no version", any(issue["model"] not in versions
+                                                                 for issue in summary["issues"]))]
+    rules += [(f"the run {run['name']} failed: {run['reason']}", run["state"] == "FAILED") for run in runs]
+    rules += [(f"the run {run['name']} has no report", not run["html"]) for run in made]
+    rules += [(f"the run {run['name']} made no version", run["name"] not in versions) for run in made]
+    rules += [(f"the version {model['version']} lacks {name}", not model[name])
+              for model in models for name in ("metrics", "snapshot", "commit")]
     return [text for text, holds in rules if holds]

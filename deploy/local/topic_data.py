@@ -1,6 +1,6 @@
 """What the local stack reads from the topics, through `nodag tail`: as any other program would.
 
-Design: the data set is a fold of github.events: of each issue its newest event counts, as the webhook had it. Decisions
+Design: fallback.py's data set is a fold of github.events: of each issue its newest event counts, as the webhook had it. Decisions
 are the records of the topic predictions. Both topics may hold other people's data too (--brokers): only repositories of
 this sandbox are taken, known by their ids.
 """
@@ -58,34 +58,41 @@ def read(services: Services, topic: str, *options: str) -> Iterator[dict]:
     return map(json.loads, output.splitlines())
 
 
-def follow_decisions(services: Services, since: datetime) -> Iterator[dict | None]:
-    """Each decision since a time, as it comes, and None at least every FOLLOW_S. Without end; close() stops it. On the
-    mock, which knows no times, the first ones may be missed."""
-    argv = [services.program("nodag"), "tail", "predictions", "--json", "--follow", "--since",
-            since.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z", *services.kafka_options()]
-    with open(services.folder.logs / "follow.log", "wb") as complaints:
-        tail = subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=complaints, start_new_session=True)
+def follow(services: Services, topics: tuple[str, ...], since: datetime) -> Iterator[tuple[str, dict | None]]:
+    """(topic, record) of each record since a time, as it comes, and ("", None) at least every FOLLOW_S. Without end;
+    close() stops it. On the mock, which knows no times, the first ones may be missed."""
+    tails = {topic: start_tail(services, topic, since) for topic in topics}
     try:
-        yield from read_lines(tail.stdout.fileno())
+        yield from read_lines({tail.stdout.fileno(): topic for topic, tail in tails.items()})
     finally:
-        tail.terminate()
-        tail.wait()
-        tail.stdout.close()
+        for tail in tails.values():
+            tail.terminate()
+            tail.wait()
+            tail.stdout.close()
 
 
-def read_lines(descriptor: int) -> Iterator[dict | None]:
-    """The lines of a pipe as JSON; None where none is there after FOLLOW_S, and for ever after the pipe's end."""
-    rest = b""
-    while True:
-        if select.select([descriptor], [], [], FOLLOW_S)[0]:
-            got = os.read(descriptor, READ_BYTES)
+def start_tail(services: Services, topic: str, since: datetime) -> subprocess.Popen:
+    argv = [services.program("nodag"), "tail", topic, "--json", "--follow", "--since",
+            since.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z", *services.kafka_options()]
+    with open(services.folder.logs / f"follow-{topic}.log", "wb") as complaints:
+        return subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=complaints, start_new_session=True)
+
+
+def read_lines(pipes: dict[int, str]) -> Iterator[tuple[str, dict | None]]:
+    """The lines of pipes as JSON, each with its pipe's topic; ("", None) where none is there after FOLLOW_S, and for ever
+    after the pipes' end."""
+    rest = dict.fromkeys(pipes, b"")
+    while rest:
+        for pipe in select.select(list(rest), [], [], FOLLOW_S)[0]:
+            got = os.read(pipe, READ_BYTES)
             if not got:
-                break
-            *lines, rest = (rest + got).split(b"\n")
+                del rest[pipe]
+                continue
+            *lines, rest[pipe] = (rest[pipe] + got).split(b"\n")
             values = (json.loads(line)["value"] for line in lines)
-            yield from (json.loads(value) for value in values if value)
-        yield None
+            yield from ((pipes[pipe], json.loads(value)) for value in values if value)
+        yield "", None
     while True:
         time.sleep(FOLLOW_S)
-        yield None
+        yield "", None

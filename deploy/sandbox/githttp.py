@@ -124,6 +124,11 @@ class GitStore:
         names = self._run(repo, "ls-tree", "-r", "-z", "--name-only", commit).decode("utf-8", "replace").split("\0")
         return {n: self._run(repo, "show", f"{commit}:{n}").decode("utf-8", "replace") for n in names[:maximum] if n}
 
+    def newest(self, repo, maximum):
+        """The newest commits of the default branch, oldest first, as push payloads list them; none where it has none."""
+        commit = self.resolve(repo)
+        return self._commits(repo, commit, maximum=maximum) if commit else []
+
     # ---- writing ----
 
     def commit(self, repo, files, message, author, email, at_s, branch=None):

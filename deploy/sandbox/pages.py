@@ -14,6 +14,9 @@ from shapes import Shapes
 from state import Missing, full_name
 
 ISSUES_MAX = 200             # on one page
+COMMITS_MAX = 20             # on a page of code
+FILES_MAX = 100
+TEXT_MAX = 100_000           # characters of a file
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1f2328;max-width:60em;margin:0 auto;padding:1em}
 a{color:#0969da;text-decoration:none} a:hover{text-decoration:underline}
@@ -23,7 +26,7 @@ header{border-bottom:1px solid #d0d7de;margin-bottom:1em} .dim{color:#656d76} h1
 .closed{background:#8250df} ul{list-style:none;padding:0} li.row{padding:.5em;border-bottom:1px solid #d8dee4}
 .box{border:1px solid #d0d7de;border-radius:6px;margin:1em 0} .box>.by{background:#f6f8fa;padding:.4em 1em;
 border-bottom:1px solid #d0d7de;border-radius:6px 6px 0 0} .box>.text{padding:.6em 1em;overflow-wrap:anywhere}
-.text p{white-space:pre-wrap;margin:.3em 0} .event{margin:.4em 0 .4em 1.5em}
+.box>pre{overflow-x:auto;margin:0} .text p{white-space:pre-wrap;margin:.3em 0} .event{margin:.4em 0 .4em 1.5em}
 table{border-collapse:collapse;margin:.5em 0}
 td,th{border:1px solid #d0d7de;padding:.2em .8em;text-align:left} form.act{display:inline} fieldset{border:1px solid
 #d0d7de;border-radius:6px;margin:.6em 0} input,textarea,button{font:inherit} textarea{width:98%} .bot{border:1px solid
@@ -61,6 +64,8 @@ class Pages:
         repo = self.state.find_repo("/".join(parts[:2]))
         if len(parts) == 2 or parts[2:] == ["issues"]:
             return self._issues(repo, request.query.get("state", "open"))
+        if parts[2:] == ["code"]:
+            return self._code(repo)
         if len(parts) == 4 and parts[2] in ("issues", "pull"):
             return self._issue(repo, parts[3], request.query.get("as", PERSON))
         raise Missing("no such page")
@@ -109,6 +114,7 @@ class Pages:
                         f"<div class=dim>#{issue['number']} {issue['state']} · opened {issue['created_at']} by "
                         f"{esc(issue['user'])} · {len(issue['comments'])} comments</div>")
         tabs = " · ".join(f"<a href='?state={s}'>{s}</a>" for s in ("open", "closed", "all"))
+        tabs += f" · <a href='/{name}/code'>code</a>" if self.forge.git.resolve(repo) else ""
         more = f"<p class=dim>The newest {ISSUES_MAX} of {len(chosen)}.</p>" if len(chosen) > ISSUES_MAX else ""
         form = ("<form method=post><fieldset><legend>New issue</legend><input type=hidden name=do value=open>"
                 "<p><input name=title size=60 placeholder=Title required> as "
@@ -116,6 +122,21 @@ class Pages:
                 "<button>Open</button></fieldset></form>")
         return document(full_name(repo), f"<p>{tabs}</p><ul>{''.join(rows) or '<li>None.'}</ul>{more}{form}",
                         crumb=f"<a href='/{name}/issues'>{name}</a>")
+
+    def _code(self, repo):
+        """The newest commits of the default branch, and its files; the texts of small ones can be unfolded."""
+        git, name = self.forge.git, esc(full_name(repo))
+        commit = git.resolve(repo)
+        rows = [f"<li class=row>{esc(c['message'].splitlines()[0] if c['message'] else '')} <div class=dim><code>"
+                f"{c['id'][:12]}</code> {esc(c['timestamp'])} by {esc(c['author']['name'])}</div>"
+                for c in reversed(git.newest(repo, COMMITS_MAX))]
+        files = git.files(repo, None, FILES_MAX) if commit else {}
+        shown = [f"<details class=box><summary class=by>{esc(path)} <span class=dim>{len(text)} characters</span></summary>"
+                 f"<pre class=text>{esc(text[:TEXT_MAX])}{'…' if len(text) > TEXT_MAX else ''}</pre></details>"
+                 for path, text in files.items()]
+        clone = f"<p class=dim>git clone {esc(self.forge.base)}/{name}.git</p>"
+        return document(full_name(repo), f"{clone}<h3>Files</h3>{''.join(shown) or '<p>None.'}<h3>Commits</h3>"
+                        f"<ul>{''.join(rows) or '<li>None.'}</ul>", crumb=f"<a href='/{name}/issues'>{name}</a>")
 
     def _issue(self, repo, number, person):
         issue, name, shapes = self.state.find_issue(repo, number), esc(full_name(repo)), Shapes(self.state, "")

@@ -131,6 +131,23 @@ class Looking(ForgeTest):
         self.expect(422, answer)
         self.assertEqual(self.labels(2), ["bug"])
 
+    def test_the_page_of_code(self):
+        sha = self.admin("POST", "repos/acme/rocket/files", {"files": {"nodag/model.yaml": "kind: <Model>\n"},
+                                                             "message": "A <model>", "as": "alice"})["commit"]
+        page = self.expect_text("/acme/rocket/code")
+        for text in ("nodag/model.yaml", "kind: &lt;Model&gt;", "A &lt;model&gt;", sha[:12], "by alice"):
+            self.assertIn(text, page)
+        self.assertNotIn("<Model>", page)
+        self.assertIn("/acme/rocket/code", self.expect_text("/acme/rocket/issues"))
+        self.admin("POST", "repos", {"full_name": "acme/empty"})
+        self.assertIn("None.", self.expect_text("/acme/empty/code"))
+        self.assertNotIn("/acme/empty/code", self.expect_text("/acme/empty/issues"))
+
+    def expect_text(self, path):
+        answer = self.anyone.get(path)
+        self.expect(200, answer)
+        return answer.raw.decode()
+
     def test_mistakes_are_explained(self):
         for method, path, body, status, words in (
                 ("POST", "act", {"do": "dance", "repository": "acme/rocket"}, 422, "do must be one of"),

@@ -1,4 +1,7 @@
-"""The jars that Kafka runs from: resolved by Maven once, kept in the cache, checked at every start.
+"""The jars that a Java program runs from: resolved by Maven once, kept in the cache, checked at every start.
+
+What is said here of Kafka holds for any other program too whose folder has a pom.xml and a checksums.sha256, such as the S3-compatible
+server of the integration tests; Kafka's is the default.
 
 Layout of the cache (`$NODAG_CACHE`, default `~/.cache/nodag`):
 
@@ -40,10 +43,10 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else Path.home() / ".cache" / "nodag"
 
 
-def folder() -> Path:
-    """Where this version of Kafka is kept; it need not exist yet."""
-    key = hashlib.sha256(POM.read_bytes() + CHECKSUMS.read_bytes()).hexdigest()[:KEY_DIGITS]
-    return cache_folder() / "kafka" / key
+def folder(pom: Path = POM) -> Path:
+    """Where this version is kept, below the name of the pom's folder; it need not exist yet."""
+    key = hashlib.sha256(pom.read_bytes() + pom.with_name(CHECKSUMS.name).read_bytes()).hexdigest()[:KEY_DIGITS]
+    return cache_folder() / pom.parent.name / key
 
 
 def need(program: str, package: str) -> str:
@@ -64,8 +67,8 @@ def locked(path: Path):
         yield
 
 
-def read_checksums() -> dict[str, str]:
-    lines = CHECKSUMS.read_text(encoding="ascii").splitlines()
+def read_checksums(checksums: Path) -> dict[str, str]:
+    lines = checksums.read_text(encoding="ascii").splitlines()
     pairs = (line.split() for line in lines if line and not line.startswith("#"))
     return {name: digest for digest, name in pairs}
 
@@ -78,62 +81,63 @@ def digest_jars(lib: Path) -> dict[str, str]:
     return found
 
 
-def verify(lib: Path) -> None:
+def verify(lib: Path, checksums: Path = CHECKSUMS) -> None:
     """Compares every jar in `lib` with checksums.sha256 (44 MB: about 50 ms). Raises Failed at any difference."""
-    want, have = read_checksums(), digest_jars(lib)
+    want, have = read_checksums(checksums), digest_jars(lib)
     if want == have:
         return
     wrong = [f"  {name}: SHA-256 is {have[name]}, must be {want[name]}" for name in want
              if name in have and have[name] != want[name]]
     missing = [f"  {name}: missing" for name in want if name not in have]
-    extra = [f"  {name}: not in {CHECKSUMS.name}" for name in have if name not in want]
-    raise Failed("\n".join([f"the jars in {lib} are not the ones pinned in {CHECKSUMS}", *wrong, *missing, *extra,
+    extra = [f"  {name}: not in {checksums.name}" for name in have if name not in want]
+    raise Failed("\n".join([f"the jars in {lib} are not the ones pinned in {checksums}", *wrong, *missing, *extra,
                             "  damaged cache: remove that folder and start again",
-                            "  pom.xml was changed on purpose: kafka.py pin, then review the difference"]))
+                            "  pom.xml was changed on purpose: pin them, as it says, then review the difference"]))
 
 
-def copy_jars(into: Path) -> None:
+def copy_jars(into: Path, pom: Path = POM) -> None:
     """Lets Maven resolve pom.xml and copy the run-time jars to `into`. Raises Failed with the end of its output."""
     maven = need("mvn", "maven")
-    command = [maven, "--batch-mode", "--quiet", "--file", str(POM), "dependency:copy-dependencies",
+    command = [maven, "--batch-mode", "--quiet", "--file", str(pom), "dependency:copy-dependencies",
                "-DincludeScope=runtime", f"-DoutputDirectory={into}", "-Dstyle.color=never"]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, errors="replace", timeout=RESOLVE_S, check=False)
     except subprocess.TimeoutExpired:
-        raise Failed(f"Maven did not resolve {POM} within {RESOLVE_S} s: is its repository reachable?") from None
+        raise Failed(f"Maven did not resolve {pom} within {RESOLVE_S} s: is its repository reachable?") from None
     if done.returncode != 0:
         tail = "\n".join("    " + line for line in done.stdout.splitlines()[-MAVEN_TAIL_LINES:])
-        raise Failed(f"Maven could not resolve {POM}\n{tail}\n"
+        raise Failed(f"Maven could not resolve {pom}\n{tail}\n"
                      "  It needs a Maven repository: behind a proxy or with a mirror, say so in ~/.m2/settings.xml")
 
 
-def resolve(say=lambda text: None) -> Path:
+def resolve(say=lambda text: None, pom: Path = POM, what: str = "Apache Kafka with Maven (once; about 45 MB)") -> Path:
     """The folder of verified jars, resolved first where the cache has none. `say` is told of what takes time."""
-    home = folder()
+    home = folder(pom)
     lib = home / "lib"
-    with locked(cache_folder() / "kafka" / ".lock"):
+    checksums = pom.with_name(CHECKSUMS.name)
+    with locked(home.parent / ".lock"):
         if not lib.is_dir():
-            say("resolving Apache Kafka with Maven (once; about 45 MB)")
+            say(f"resolving {what}")
             home.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=home) as fresh:
                 part = Path(fresh) / "lib"
-                copy_jars(part)
-                verify(part)
+                copy_jars(part, pom)
+                verify(part, checksums)
                 part.rename(lib)
-    verify(lib)
+    verify(lib, checksums)
     return lib
 
 
-def pin() -> int:
-    """Writes checksums.sha256 anew from what pom.xml resolves to now; the number of jars."""
+def pin(pom: Path = POM, by: str = "deploy/local/kafka/kafka.py") -> int:
+    """Writes checksums.sha256 anew from what pom.xml resolves to now; the number of jars. `by` is the program that pins and runs them."""
     with tempfile.TemporaryDirectory() as fresh:
         lib = Path(fresh) / "lib"
-        copy_jars(lib)
+        copy_jars(lib, pom)
         found = digest_jars(lib)
-    head = ("# The jars that pom.xml resolves to, by SHA-256: kafka.py runs these and no others.\n"
-            "# Written by `deploy/local/kafka/kafka.py pin`; review each change. Form: sha256sum's.\n")
-    CHECKSUMS.write_text(head + "".join(f"{digest}  {name}\n" for name, digest in found.items()), encoding="ascii")
+    head = (f"# The jars that pom.xml resolves to, by SHA-256: {Path(by).name} runs these and no others.\n"
+            f"# Written by `{by} pin`; review each change. Form: sha256sum's.\n")
+    pom.with_name(CHECKSUMS.name).write_text(head + "".join(f"{digest}  {name}\n" for name, digest in found.items()), encoding="ascii")
     return len(found)
 
 
