@@ -153,6 +153,23 @@ static int file_write_open(int fd, const char *path, const void *bytes, size_t b
     return 0;
 }
 
+int file_make_folders(const char *path, mode_t mode, struct error *error)
+{
+    CLEANUP(mem_free) char *copy = mem_copy_text(path);
+    char *slash = copy[0] != '\0' ? strchr(copy + 1, '/') : NULL;
+    for (; slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(copy, mode) != 0 && errno != EEXIST) {
+            int number = errno;
+            bool is_denied = number == EACCES || number == EPERM || number == EROFS;
+            return error_set(error, is_denied ? ERR_DENIED : ERR_IO,
+                             "cannot make the folder %s: %s", copy, strerrordesc_np(number));
+        }
+        *slash = '/';
+    }
+    return 0;
+}
+
 void file_sync_folder(const char *path)
 {
     CLEANUP(mem_free) char *copy = mem_copy_text(path);

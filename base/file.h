@@ -11,6 +11,7 @@
 #define NODAG_BASE_FILE_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -44,6 +45,12 @@ int file_write_atomically(const char *path, const void *bytes, size_t byte_count
 /* Makes a rename in the folder of `path` survive a crash; a file system that cannot is no failure. Any
  * thread. */
 void file_sync_folder(const char *path);
+
+/*
+ * Makes the folders above a path that are missing, each with `mode` (less the umask): all up to its last slash, so "a/b/" makes both.
+ * ERR_DENIED, ERR_IO with the folder that cannot be made. Any thread. Source: mkdir(2).
+ */
+int file_make_folders(const char *path, mode_t mode, struct error *error) MUST_CHECK;
 
 /* A watch over a set of paths. */
 struct file_watch;

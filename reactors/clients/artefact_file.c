@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "reactors/clients/artefact_private.h"
 
@@ -131,19 +132,6 @@ static int failed(const char *doing, const char *path, struct error *error)
                      strerrordesc_np(errno_value));
 }
 
-/* Makes a folder and those above it. */
-static int make_folders(const char *path, struct error *error)
-{
-    CLEANUP(mem_free) char *copy = mem_copy_text(path);
-    for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(copy, 0755) != 0 && errno != EEXIST)
-            return failed("make the folder", copy, error);
-        *slash = '/';
-    }
-    return 0;
-}
-
 /* ---- put ---- */
 
 /* The copy is complete: gives it its name, unless it is there already. */
@@ -153,7 +141,7 @@ static int put_place(struct artefact_call *call, const char *sha256, struct erro
     struct stat state;
     int code = make_path(call, sha256, &path, error);
     if (code == 0)
-        code = make_folders(path, error);
+        code = file_make_folders(path, 0755, error);
     if (code != 0)
         return code;
     if (stat(path, &state) == 0 && S_ISREG(state.st_mode) &&
@@ -277,7 +265,7 @@ int artefact_file_store_new(struct loop *loop, const char *folder,
         return error_set(error, ERR_INPUT, "the artefact store's folder is longer than %d bytes",
                          FOLDER_MAX_BYTES);
     CLEANUP(mem_free) char *inside = mem_format("%s/sha256/", folder);
-    int code = make_folders(inside, error);
+    int code = file_make_folders(inside, 0755, error);
     if (code != 0)
         return code;
     struct file_store *store = MEM_NEW(struct file_store);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/digest.h"
+#include "base/file.h"
 #include "base/memory.h"
 
 /* What a whole file's name ends with, and what the name of one being fetched goes on with. */
@@ -79,18 +80,6 @@ static int failed(const char *doing, const char *path, struct error *error)
                                                                                      : ERR_IO;
     return error_set(error, code, "the cache of models: cannot %s %s: %s", doing, path,
                      strerrordesc_np(errno_value));
-}
-
-static int make_folder(const char *folder, struct error *error)
-{
-    CLEANUP(mem_free) char *path = mem_format("%s/", folder);
-    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
-            return failed("make the folder", path, error);
-        *slash = '/';
-    }
-    return 0;
 }
 
 /* Reads what a name says; false: it is none of ours. */
@@ -160,7 +149,8 @@ int model_cache_make_room(const struct model_cache *cache, int64_t size_bytes,
                           struct error *error)
 {
     struct listing listing = {.files = NULL};
-    int code = make_folder(cache->folder, error);
+    CLEANUP(mem_free) char *inside = mem_format("%s/", cache->folder);
+    int code = file_make_folders(inside, 0755, error);
     if (code == 0)
         code = list_files(cache->folder, &listing, error);
     if (listing.count > 0)

@@ -203,9 +203,9 @@ static void on_lock_retry(void *argument)
 
 int run_start_wait(struct run *run, struct error *error)
 {
-    if (mkdir(run->settings.cache, 0700) != 0 && errno != EEXIST)
-        return error_set(error, ERR_IO, "%s: %s", run->settings.cache, strerror(errno));
-    int code = run_cache_open_lock(run->venv, &run->environment_fd, error);
+    int code = file_make_folders(run->venv, 0700, error);
+    if (code == 0)
+        code = run_cache_open_lock(run->venv, &run->environment_fd, error);
     if (code != 0)
         return code;
     run->retry = loop_timer_new(run->loop, on_lock_retry, run);

@@ -217,9 +217,9 @@ def test_supervisor_killed(bench: Bench, deaf_store: str, step: str):
 
 
 def test_supervisor_killed_while_an_environment_is_built(bench: Bench):
-    """What it left is swept away by the next run, which builds it."""
+    """What it left is swept away by the next run, which builds it; the folders of the cache are made."""
     run = bench.make(WRITE_ALL)
-    run.cache = bench.folder / "cache"
+    run.cache = bench.folder / "new" / "cache"
     run.start()
     wait_until(lambda: list(run.cache.glob("*.building/bin/pip*")) or run.process.poll() is not None, END_S, "pip to be there")
     run.kill()

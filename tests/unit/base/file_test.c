@@ -226,6 +226,25 @@ static void test_write_failures(void **state)
     }
 }
 
+/* All folders above the last slash, whether or not some are there; what stands in the way is named. */
+static void test_make_folders(void **state)
+{
+    struct error error = {0};
+    struct stat status;
+    (void)state;
+    assert_int_equal(file_make_folders(in_folder("a/b/c/file"), 0700, &error), 0);
+    assert_int_equal(stat(in_folder("a/b/c"), &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0700);
+    assert_int_equal(stat(in_folder("a/b/c/file"), &status), -1);
+    assert_int_equal(file_make_folders(in_folder("a/b/d/"), 0700, &error), 0);
+    assert_int_equal(stat(in_folder("a/b/d"), &status), 0);
+    assert_int_equal(file_make_folders("file", 0700, &error), 0);
+    assert_int_equal(file_make_folders("", 0700, &error), 0);
+    put(in_folder("a/file"), "x", 1);
+    assert_int_equal(file_make_folders(in_folder("a/file/inside/x"), 0700, &error), ERR_IO);
+    assert_non_null(strstr(error.text, "a/file/inside"));
+}
+
 static void test_denied(void **state)
 {
     (void)state;
@@ -341,6 +360,7 @@ int main(void)
         FOLDER_TEST(test_secrets),
         FOLDER_TEST(test_write),
         FOLDER_TEST(test_write_failures),
+        FOLDER_TEST(test_make_folders),
         FOLDER_TEST(test_denied),
         FOLDER_TEST(test_watch),
         FOLDER_TEST(test_watch_sees_the_symlink_swap_of_kubernetes),
