@@ -57,6 +57,7 @@ static const struct {
     {"labeler", "daemon: issues carry the labels that their model predicts"},
     {"historian", "daemon: every issue has one current record, with who labeled it"},
     {"trainer", "daemon: a fresh model exists for each Model document"},
+    {"train-run", "one training run in a sandbox, as the trainer starts it; --check: can it here?"},
     {"mock", "a broker in memory, for a first look and for tests"},
 };
 

@@ -222,10 +222,10 @@ static json_t *make_dataset(const struct trainer_settings *settings, const char 
     return json_pack("{s:o}", "argv", argv);
 }
 
-/* The notebook's parameters: the document's, then the lambda's. */
+/* The notebook's parameters: what the document says of labels, then its parameters, then the lambda's. */
 static json_t *make_parameters(const struct trainer_job *job)
 {
-    json_t *parameters = json_object();
+    json_t *parameters = json_pack("{s:I}", "min_examples", (json_int_t)job->wish->min_examples);
     if (job->wish->parameters != NULL)
         (void)json_object_update(parameters, (json_t *)(uintptr_t)job->wish->parameters);
     if (job->wish->plan.needs_sync && job->model->sync_known && job->model->sync.parameters != NULL)

@@ -37,6 +37,7 @@ static const char *const kept[] = {"PATH",
                                    "NODAG_PIP_CONFIG",
                                    "NODAG_RUN_USER",
                                    "NODAG_RUN_GROUP",
+                                   "NODAG_UPLOAD_PATIENCE",
                                    "ASAN_OPTIONS",
                                    "UBSAN_OPTIONS"};
 

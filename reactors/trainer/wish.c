@@ -17,6 +17,8 @@ static void read_document(struct wish *wish, const json_t *document)
 {
     wish->repositories = spec_get(document, "spec.data.repositories");
     wish->labels = spec_get(document, "spec.labels.include");
+    wish->min_examples =
+        positive(spec_get_integer(SPEC_MODEL, document, "spec.labels.minExamples"));
     wish->on_push = spec_get(document, "spec.fresh.onPush");
     wish->needs_sync_url = spec_get_text(SPEC_MODEL, document, "spec.fresh.needsSyncUrl");
     wish->notebook = spec_get_text(SPEC_MODEL, document, "spec.train.notebook");

@@ -23,6 +23,7 @@ struct wish {
     struct spec_place place;     /* owned texts; where it stands */
     const json_t *repositories;  /* list of globs */
     const json_t *labels;        /* list of globs */
+    int64_t min_examples;        /* issues that must carry a label before it is learnt */
     const json_t *on_push;       /* list of globs, or NULL */
     const char *needs_sync_url;  /* or NULL */
     const char *notebook;        /* path in the repository */

@@ -227,7 +227,7 @@ def test_needs_sync_is_asked(ground, oracle):
     wait_until(lambda: len(ground.states("synced")) == 5, SEEN_S, "a second run")
     oracle.told = {"needsSync": False}
     spec = json.loads((ground.run_folder("synced") / "run.json").read_text())
-    assert spec["parameters"] == {"name": "new", "regularisation": 1.0}
+    assert spec["parameters"] == {"name": "new", "regularisation": 1.0, "min_examples": 30}
     ground.end("synced")
     done = ground.wait_states("synced", *MADE, *MADE)[-1]
     assert done["stale"] == ["needs-sync"]
