@@ -46,6 +46,14 @@ static void folder_empty(int folder_fd)
     (void)closedir(folder);
 }
 
+/* A folder that is another's, or not to be trusted, is never emptied. */
+static int folder_leave(struct erase_command *command, int code)
+{
+    (void)close(command->scratch_fd);
+    command->scratch_fd = -1;
+    return code;
+}
+
 static int folder_open(struct erase_command *command, struct error *error)
 {
     struct stat state;
@@ -54,15 +62,20 @@ static int folder_open(struct erase_command *command, struct error *error)
     if (mkdir(command->scratch, 0700) != 0 && errno != EEXIST)
         return folder_failed(command, "be made", error);
     command->scratch_fd = open(command->scratch, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (command->scratch_fd < 0 || fstat(command->scratch_fd, &state) != 0)
+    if (command->scratch_fd < 0)
         return folder_failed(command, "be opened", error);
+    if (fstat(command->scratch_fd, &state) != 0)
+        return folder_leave(command, folder_failed(command, "be looked at", error));
     if (state.st_uid != geteuid() || (state.st_mode & 077) != 0)
-        return error_set(error, ERR_DENIED,
-                         "%s: others may write there; remove it, or --scratch names another folder",
-                         command->scratch);
+        return folder_leave(
+            command,
+            error_set(error, ERR_DENIED,
+                      "%s: others may write there; remove it, or --scratch names another folder",
+                      command->scratch));
     if (flock(command->scratch_fd, LOCK_EX | LOCK_NB) != 0)
-        return error_set(error, ERR_CONFLICT, "%s: another nodag erase is at work there",
-                         command->scratch);
+        return folder_leave(command, error_set(error, ERR_CONFLICT,
+                                               "%s: another nodag erase is at work there",
+                                               command->scratch));
     folder_empty(command->scratch_fd);
     return 0;
 }

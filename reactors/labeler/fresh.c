@@ -20,6 +20,7 @@ struct entry {
     char *key;                   /* owned */
     int32_t partition;           /* of both topics */
     bool is_opened;              /* this process saw that, and may act on it */
+    bool was_asked;              /* a job had the record, or waited for it in vain */
     int64_t newest_offset;       /* of its events on github.events that were seen; -1: none */
     char *value;                 /* owned; its newest record; NULL: none, or a tombstone */
     size_t value_bytes;          /* of it */
@@ -240,8 +241,11 @@ static void on_answer(void *argument)
     if (judge_entry(waiter, &record) == FRESH_BEHIND)
         fresh->missed++;
     waiter_free(waiter);
-    if (entry != NULL)
-        drop_entry(fresh, entry); /* given out once: the next look is one at the forge */
+    if (entry != NULL) { /* given out once: the next look is one at the forge */
+        set_value(fresh, entry, NULL, 0);
+        entry->is_opened = false;
+        entry->was_asked = true;
+    }
     done(done_argument, record);
 }
 
@@ -264,6 +268,12 @@ struct fresh_waiter *fresh_ask(struct fresh *fresh, const char *key, const char 
     bool waits = judge_entry(waiter, NULL) == FRESH_BEHIND && fresh->missed < FRESH_MISSED_MAX;
     loop_timer_set(waiter->timer, waits ? FRESH_WAIT_MS : 0);
     return waiter;
+}
+
+bool fresh_was_asked(const struct fresh *fresh, const char *key)
+{
+    const struct entry *entry = find_entry(fresh, key);
+    return entry != NULL && entry->was_asked;
 }
 
 void fresh_cancel(struct fresh_waiter *waiter)

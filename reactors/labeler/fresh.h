@@ -132,6 +132,12 @@ void fresh_forget(struct fresh *fresh, int32_t partition);
 struct fresh_waiter *fresh_ask(struct fresh *fresh, const char *key, const char *repository,
                                int64_t offset, fresh_fn done, void *argument);
 
+/*
+ * Returns true if a job has asked for the key's record and the key is still remembered: nodag may have acted on it although no
+ * record of its decision has come back yet. Loop thread.
+ */
+bool fresh_was_asked(const struct fresh *fresh, const char *key);
+
 /* Withdraws a waiter: its callback will not run. Loop thread. */
 void fresh_cancel(struct fresh_waiter *waiter);
 

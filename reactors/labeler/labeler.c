@@ -171,7 +171,8 @@ static void labeler_reconcile(void *self, struct kernel_work *work)
         return;
     }
     struct labeler *labeler = self;
-    if (kernel_work_is_minor(work) && history_find(labeler->history, key) == NULL) {
+    if (kernel_work_is_minor(work) && history_find(labeler->history, key) == NULL &&
+        !(labeler->fresh != NULL && fresh_was_asked(labeler->fresh, key))) {
         job_end(job, KERNEL_DONE, 0, NULL); /* nodag has never decided about it */
         return;
     }

@@ -8,6 +8,7 @@
 
 #include "base/json_text.h"
 #include "base/memory.h"
+#include "reactors/clients/artefacts.h"
 #include "topics/model_record.h"
 
 /* One key. */
@@ -56,6 +57,8 @@ static int read_row(const char *key, const struct bus_record *record, struct ver
         return error_set(error, ERR_INPUT, "the artefact `model` has no SHA-256");
     digest_to_text(digest, row->sha256);
     row->size_bytes = json_int_or(json_object_get(model->artefacts, "model"), "size_bytes", 0);
+    if (row->size_bytes < 0 || row->size_bytes > ARTEFACT_MAX_BYTES)
+        return error_set(error, ERR_INPUT, "the artefact `model` has an impossible size");
     row->collected = model->collected;
     row->is_there = true;
     return 0;

@@ -203,7 +203,9 @@ static void on_lock_retry(void *argument)
 
 int run_start_wait(struct run *run, struct error *error)
 {
-    int code = file_make_folders(run->venv, 0700, error);
+    int code = file_make_folders(run->settings.cache, 0755, error);
+    if (code == 0)
+        code = file_make_folders(run->venv, 0700, error); /* the cache itself */
     if (code == 0)
         code = run_cache_open_lock(run->venv, &run->environment_fd, error);
     if (code != 0)

@@ -1,6 +1,9 @@
 """nodag erase on a real Kafka with a real historian and a real store: what goes, what stays, what is said; killed anywhere."""
+import fcntl
 import json
+import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -364,3 +367,20 @@ def test_refusals(ground, people):
     ground.run("elsewhere", b'{"repo":"x/y","number":1,"created_at":"2020-01-01T00:00:00Z"}\n' + uuid.uuid4().hex.encode())
     done = run_program([*base, people.ann, "--yes", "--artefacts", f"file://{ground.folder}/other", "--scratch", ground.scratch], 2)
     assert "--artefacts says which store the trainer has" in done.stderr
+
+
+def test_two_commands(ground, people):
+    """The second says so and leaves what the first has under way."""
+    folder = ground.scratch / f"nodag-erase-{os.geteuid()}"
+    folder.mkdir(mode=0o700)
+    ground.run("shared", ground.dataset())
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (folder / "data").write_text("of the first", encoding="utf-8")
+        done = subprocess.run(ground.command(people.ann), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=SEEN_S, check=False)
+        assert done.returncode != 0 and "another nodag erase is at work there" in done.stderr, done
+        assert (folder / "data").read_text(encoding="utf-8") == "of the first"
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(folder)

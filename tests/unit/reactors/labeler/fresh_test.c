@@ -241,8 +241,11 @@ static void test_any_order(void **state)
     note(world, "issue.opened", 41);
     publish(world, &usable);
     ask(world, 41);
+    assert_false(fresh_was_asked(world->fresh, KEY));
     loop_advance(world->loop, 0);
     assert_answered(world, true);
+    assert_true(fresh_was_asked(world->fresh, KEY)); /* a removal from now on is not passed over */
+    publish(world, &usable);
     ask(world, 41); /* it was given out */
     loop_advance(world->loop, 0);
     assert_answered(world, false);
