@@ -4,10 +4,12 @@ A partition's first event is always looked at on the forge, so a module begins w
 """
 import pytest
 from daemon import Daemon
+from follow import Follower
 from proc import wait_until
 from topic import PARTITIONS, partition_of
 from whole_path import BOT, BUG_JUPYTER, FEATURE_JUPYTER, NOTHING
 
+HISTORIANS = "nodag-historian"  # their consumer group
 HISTORIAN = "historian-beside-the-labeler"
 OTHER_BOT = "robot[bot]"
 LATE_MS = 20000  # An answer that is not waited for: the labeler is killed.
@@ -34,6 +36,9 @@ def labeler(labeler_stack, historian):
         reached.add(partition_of(repository.key(number).encode()))
         assert number < ISSUES_MAX
     labeler_stack.settle()
+    follower = Follower(labeler_stack.brokers, HISTORIANS)
+    follower.wait_finished()  # what other tests left on the topic, too: until then records come late
+    follower.close()
     yield daemon
     daemon.end()
 
